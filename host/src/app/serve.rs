@@ -1,0 +1,74 @@
+//! `serve`: the host with its HTTP server, until it is told to end.
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::signals::stop_on_signal;
+use super::{Host, start_logging};
+use crate::config::Config;
+use crate::http::{self, Api, Token};
+
+/// How `serve` is to behave.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ServeOptions {
+    /// End when every projection has caught up with the store, or has failed.
+    pub exit_when_caught_up: bool,
+}
+
+/// Runs a host until it is told to end.
+///
+/// # Errors
+/// If it can't start, or, with `exit_when_caught_up`, if a projection has failed.
+pub async fn serve(config: &Config, options: ServeOptions) -> anyhow::Result<()> {
+    start_logging(&config.log)?;
+    let stop = stop_on_signal()?;
+    let listener = bind(config).await?;
+    let host = Host::start(config).await?;
+    tracing::info!("serving on http://{}", listener.local_addr()?);
+    let server = spawn_server(listener, &host, config, stop.clone());
+    if options.exit_when_caught_up {
+        stop.run_until_cancelled(host.projections.caught_up()).await;
+    } else {
+        stop.cancelled().await;
+    }
+    stop.cancel();
+    host.projections.drain().await;
+    server.await??;
+    if options.exit_when_caught_up { say_failures(&host) } else { Ok(()) }
+}
+
+/// Binds the address before any work starts, so that a taken one is known at once.
+pub(super) async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
+    let address = config.http.listen;
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}: choose another with --listen or http.listen"))
+}
+
+pub(super) fn spawn_server(listener: TcpListener, host: &Host, config: &Config, stop: CancellationToken) -> tokio::task::JoinHandle<std::io::Result<()>> {
+    let api = Api {
+        store: host.store.clone(),
+        read_model: host.read_model.clone(),
+        board: host.projections.board(),
+        limits: config.limits.clone(),
+        token: config.http.token.as_ref().map(|secret| Token::new(secret.reveal())),
+        plugins: host.plugins.clone(),
+    };
+    tokio::spawn(http::serve(listener, api, stop))
+}
+
+/// An error that names every projection which has failed.
+pub(super) fn say_failures(host: &Host) -> anyhow::Result<()> {
+    let failed: Vec<String> = host
+        .projections
+        .board()
+        .statuses(host.store.head())
+        .into_iter()
+        .filter_map(|status| status.error.map(|error| error.message))
+        .collect();
+    match failed.as_slice() {
+        [] => Ok(()),
+        _ => anyhow::bail!("{}", failed.join("\n")),
+    }
+}

@@ -1,0 +1,17 @@
+//! Settings: gathered from flags, environment and file, decoded once, checked all
+//! together.
+//!
+//! Level 4: knows the bounds that it decodes, and nothing of who uses them.
+
+mod fault;
+mod gather;
+mod key;
+mod read;
+mod secret;
+mod settings;
+
+pub use fault::{Fault, Faults};
+pub use gather::{Flag, Origin, Sources};
+pub use key::DEFAULT_FILE;
+pub use secret::Secret;
+pub use settings::{Config, Effective, Http, Log, LogFormat, Plugins, ReadModels, StoreSettings};

@@ -1,0 +1,222 @@
+//! Decoding: from texts to settings, noting everything that is wrong.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use tracing_subscriber::EnvFilter;
+
+use super::gather::{Gathered, gather};
+use super::key::{Key, keys};
+use super::settings::{Config, Effective, Http, Log, LogFormat, Plugins, ReadModels, StoreSettings};
+use super::{DEFAULT_FILE, Fault, Faults, Flag, Origin, Secret, Sources};
+use crate::limits::Limits;
+
+impl Sources {
+    /// The environment of this process, `flags`, and the file: `named`, or the
+    /// default one if it is there.
+    ///
+    /// # Errors
+    /// If the file can't be read.
+    pub fn of_process(named: Option<&Path>, flags: Vec<Flag>) -> Result<Self, Faults> {
+        let path = named.unwrap_or(Path::new(DEFAULT_FILE));
+        let file = match std::fs::read_to_string(path) {
+            Ok(text) => Some((path.to_owned(), text)),
+            Err(fault) if named.is_none() && fault.kind() == std::io::ErrorKind::NotFound => None,
+            Err(fault) => {
+                let origin = Origin::File { path: path.to_owned(), line: 0 };
+                return Err(Faults(vec![Fault { key: String::new(), origin, reason: format!("cannot be read: {fault}") }]));
+            }
+        };
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+            .collect();
+        Ok(Self { flags, environment, file })
+    }
+}
+
+impl Config {
+    /// Decodes the settings.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn read(sources: &Sources) -> Result<Self, Faults> {
+        let keys = keys();
+        let mut reading = Reading { gathered: gather(&keys, sources), keys: &keys };
+        let store = StoreSettings { url: reading.database_url("store.url"), poll_ms: reading.number("store.poll_ms") };
+        if store.poll_ms == 0 {
+            reading.refuse("store.poll_ms", "must be at least 1, else the host would do nothing but look");
+        }
+        let read_models = match reading.get("read_models.url") {
+            Some(_) => ReadModels { url: reading.database_url("read_models.url") },
+            None => ReadModels { url: store.url.clone() },
+        };
+        let plugins = Plugins { dir: reading.path("plugins.dir"), cache: reading.path("plugins.cache") };
+        let http = reading.http();
+        let limits = reading.limits();
+        let log = reading.log();
+        let effective = reading.effective(&read_models);
+        let faults = reading.gathered.faults;
+        if faults.is_empty() {
+            Ok(Self { store, read_models, plugins, http, limits, log, effective })
+        } else {
+            Err(Faults(faults))
+        }
+    }
+}
+
+/// Settings while they are decoded. Where a value is at fault, the fault is noted and
+/// a stand-in goes on, so that the others are looked at too.
+struct Reading<'a> {
+    gathered: Gathered,
+    keys: &'a [Key],
+}
+
+impl Reading<'_> {
+    fn get(&self, key: &str) -> Option<String> {
+        let default = || self.keys.iter().find(|known| known.name == key).and_then(|known| known.default.clone());
+        self.gathered.get(key).map(|given| given.text.clone()).or_else(default)
+    }
+
+    fn refuse(&mut self, key: &str, reason: impl Into<String>) {
+        let origin = self.gathered.get(key).map_or(Origin::Default, |given| given.origin.clone());
+        self.gathered.faults.push(Fault { key: key.to_owned(), origin, reason: reason.into() });
+    }
+
+    fn text(&mut self, key: &str) -> String {
+        let text = self.get(key).unwrap_or_default();
+        if text.trim().is_empty() {
+            self.refuse(key, "must not be empty");
+        }
+        text
+    }
+
+    fn path(&mut self, key: &str) -> PathBuf {
+        PathBuf::from(self.text(key))
+    }
+
+    fn number(&mut self, key: &str) -> u64 {
+        let text = self.text(key);
+        text.trim().parse().unwrap_or_else(|_| {
+            self.refuse(key, format!("`{text}` is not a whole number from 0 up"));
+            1
+        })
+    }
+
+    fn database_url(&mut self, key: &str) -> String {
+        let url = self.text(key);
+        let is_file = url.strip_prefix("sqlite:").is_some_and(|path| !path.is_empty() && path != ":memory:");
+        if !url.is_empty() && !is_file {
+            self.refuse(key, format!("`{url}` is not a database this version can use: it takes `sqlite:PATH`"));
+        }
+        url
+    }
+
+    fn http(&mut self) -> Http {
+        let text = self.text("http.listen");
+        let listen = text.replacen("localhost:", "127.0.0.1:", 1).parse::<SocketAddr>();
+        let token = self.token();
+        match listen {
+            Ok(listen) => {
+                if !listen.ip().is_loopback() && token.is_none() {
+                    let reason = format!(
+                        "{listen} can be reached from other machines, and anybody could read and append events: \
+                         set http.token or http.token_file, or listen on 127.0.0.1"
+                    );
+                    self.refuse("http.listen", reason);
+                }
+                Http { listen, token }
+            }
+            Err(_) => {
+                self.refuse("http.listen", format!("`{text}` is not an address and port such as 127.0.0.1:7711"));
+                Http { listen: SocketAddr::from(([127, 0, 0, 1], 0)), token }
+            }
+        }
+    }
+
+    fn token(&mut self) -> Option<Secret> {
+        let (key, token) = match (self.get("http.token"), self.get("http.token_file")) {
+            (None, None) => return None,
+            (Some(_), Some(_)) if self.rank("http.token") == self.rank("http.token_file") => {
+                self.refuse("http.token", "is set beside http.token_file: only one of them can hold");
+                return Some(Secret::new("-"));
+            }
+            // A token that was given nearer to this run outranks a file that the settings name, and the other way round.
+            (Some(token), file) if file.is_none() || self.rank("http.token") > self.rank("http.token_file") => ("http.token", token),
+            (_, file) => {
+                let file = file.unwrap_or_default();
+                match std::fs::read_to_string(&file) {
+                    Ok(token) => ("http.token_file", token.trim_end_matches(['\r', '\n']).to_owned()),
+                    Err(fault) => {
+                        self.refuse("http.token_file", format!("`{file}` cannot be read: {fault}"));
+                        return Some(Secret::new("-"));
+                    }
+                }
+            }
+        };
+        // What RFC 6750 calls b64token, without its rule on `=`: it must survive in a header.
+        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            self.refuse(key, "must be visible ASCII characters without spaces, at least one");
+        }
+        Some(Secret::new(token))
+    }
+
+    fn rank(&self, key: &str) -> u8 {
+        match self.gathered.get(key).map(|given| &given.origin) {
+            Some(Origin::Flag(_)) => 3,
+            Some(Origin::Environment(_)) => 2,
+            Some(Origin::File { .. }) => 1,
+            Some(Origin::Default) | None => 0,
+        }
+    }
+
+    fn limits(&mut self) -> Limits {
+        let names: Vec<String> =
+            self.keys.iter().filter(|key| key.name.starts_with("limits.")).map(|key| key.name.clone()).collect();
+        let mut fields = serde_json::Map::new();
+        for name in &names {
+            let value = self.number(name);
+            fields.insert(name["limits.".len()..].to_owned(), value.into());
+        }
+        let limits = serde_json::from_value::<Limits>(fields.into()).unwrap_or_else(|fault| {
+            self.refuse("limits", fault.to_string());
+            Limits::default()
+        });
+        for zero in limits.zeros() {
+            self.refuse(&format!("limits.{zero}"), "must be at least 1, for 0 would stop all work");
+        }
+        limits
+    }
+
+    fn log(&mut self) -> Log {
+        let level = self.text("log.level");
+        if let Err(fault) = EnvFilter::builder().parse(&level) {
+            self.refuse("log.level", format!("`{level}` is neither error, warn, info, debug or trace nor a filter: {fault}"));
+        }
+        let format = match self.text("log.format").as_str() {
+            "text" => LogFormat::Text,
+            "json" => LogFormat::Json,
+            other => {
+                self.refuse("log.format", format!("`{other}` is neither `text` nor `json`"));
+                LogFormat::Text
+            }
+        };
+        Log { level, format }
+    }
+
+    fn effective(&self, read_models: &ReadModels) -> Vec<Effective> {
+        let effective = |key: &Key| {
+            let given = self.gathered.get(&key.name);
+            let value = match self.get(&key.name) {
+                Some(_) if key.is_secret => Some("********".to_owned()),
+                None if key.name == "read_models.url" => Some(read_models.url.clone()),
+                value => value,
+            };
+            Effective { key: key.name.clone(), value, origin: given.map_or(Origin::Default, |given| given.origin.clone()) }
+        };
+        self.keys.iter().map(effective).collect()
+    }
+}
+
+#[cfg(test)]
+#[path = "read_tests.rs"]
+mod tests;

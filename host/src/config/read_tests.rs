@@ -1,0 +1,123 @@
+//! Cases of settings: what holds, and what is refused.
+
+use super::*;
+
+fn sources(file: &str, environment: &[(&str, &str)], flags: &[(&'static str, &'static str, &str)]) -> Sources {
+    Sources {
+        file: (!file.is_empty()).then(|| (PathBuf::from("f.toml"), file.to_owned())),
+        environment: environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        flags: flags.iter().map(|&(key, flag, value)| Flag { key, flag, value: value.to_owned() }).collect(),
+    }
+}
+
+fn config(file: &str, environment: &[(&str, &str)], flags: &[(&'static str, &'static str, &str)]) -> Config {
+    Config::read(&sources(file, environment, flags)).unwrap_or_else(|faults| panic!("{file} {environment:?}: {faults}"))
+}
+
+#[test]
+fn has_a_default_for_everything() {
+    let config = config("", &[], &[]);
+    assert_eq!(config.store.url, "sqlite:fantascope-data/fantascope.sqlite");
+    assert_eq!(config.read_models.url, config.store.url);
+    assert_eq!(config.http.listen.to_string(), "127.0.0.1:7711");
+    assert_eq!(config.http.token, None);
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.log, Log { level: "info".to_owned(), format: LogFormat::Text });
+    assert!(config.effective.iter().all(|setting| setting.origin == Origin::Default));
+}
+
+#[test]
+fn flags_outrank_the_environment_which_outranks_the_file() {
+    let file = "[http]\nlisten = \"127.0.0.1:1\"";
+    let variable = [("FANTASCOPE__HTTP__LISTEN", "127.0.0.1:2")];
+    let flag = [("http.listen", "--listen", "127.0.0.1:3")];
+    let port = |config: Config| config.http.listen.port();
+    assert_eq!(port(config(file, &[], &[])), 1);
+    assert_eq!(port(config(file, &variable, &[])), 2);
+    assert_eq!(port(config(file, &variable, &flag)), 3);
+    let shown = config(file, &variable, &[]).effective.into_iter().find(|setting| setting.key == "http.listen");
+    assert_eq!(shown.map(|setting| setting.origin.to_string()).as_deref(), Some("FANTASCOPE__HTTP__LISTEN"));
+}
+
+#[test]
+fn reads_every_kind_of_value() {
+    let config = config(
+        "[store]\nurl = 'sqlite:a.db'\npoll_ms = 1_000\n[limits]\nevent_bytes_max = 0x400\n[log]\nlevel = 'info,fantascope=debug'\nformat = 'json'",
+        &[("FANTASCOPE__LIMITS__PAGE_EVENTS_MAX", "7"), ("FANTASCOPE_OTHER", "x"), ("PATH", "y")],
+        &[],
+    );
+    assert_eq!((config.store.poll_ms, config.read_models.url.as_str()), (1_000, "sqlite:a.db"));
+    assert_eq!((config.limits.event_bytes_max, config.limits.page_events_max), (1_024, 7));
+    assert_eq!(config.log.format, LogFormat::Json);
+}
+
+#[test]
+fn a_server_on_all_addresses_is_called_on_the_loopback() {
+    for (listen, url) in [("0.0.0.0:80", "http://127.0.0.1:80"), ("[::]:80", "http://[::1]:80"), ("localhost:80", "http://127.0.0.1:80")] {
+        let config = config("", &[], &[("http.listen", "--listen", listen), ("http.token", "--token", "t")]);
+        assert_eq!(config.server_url(), url);
+    }
+}
+
+#[test]
+fn masks_the_token() {
+    let config = config("[http]\ntoken = 'hush'", &[], &[]);
+    assert_eq!(config.http.token.as_ref().map(Secret::expose), Some("hush"));
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("hush"), "{shown}");
+}
+
+#[test]
+fn refuses_what_cannot_hold_and_says_why() {
+    let check = |file: &str, expected: &str| {
+        let faults = Config::read(&sources(file, &[], &[])).expect_err(expected).to_string();
+        assert!(faults.contains(expected), "{faults} should say {expected}");
+    };
+    check("[store]\nulr = 'sqlite:a'", "store.ulr (f.toml:2): there is no such setting, did you mean `store.url`?");
+    check("[sotre]\nurl = 'sqlite:a'", "sotre (f.toml:1): there is no such section, did you mean `[store]`?");
+    check("\n\nstore = 1", "store (f.toml:3): this is a section");
+    check("[store\n", "(f.toml:1): not TOML");
+    check("[store]\nurl = 'postgres://x'", "store.url (f.toml:2): `postgres://x` is not a database");
+    check("[store]\nurl = 'sqlite::memory:'", "is not a database");
+    check("[store]\nurl = 7", "store.url (f.toml:2): must be a text, in quotes");
+    check("[store]\npoll_ms = '7'", "store.poll_ms (f.toml:2): must be a whole number, without quotes");
+    check("[store]\npoll_ms = 0", "store.poll_ms (f.toml:2): must be at least 1");
+    check("[store]\npoll_ms = -1", "`-1` is not a whole number from 0 up");
+    check("[limits]\nguest_call_ms_max = 0", "limits.guest_call_ms_max (f.toml:2): must be at least 1");
+    check("[limits]\nevent_bytes_max = 1.5", "must be a whole number");
+    check("[http]\nlisten = '7711'", "http.listen (f.toml:2): `7711` is not an address and port");
+    check("[http]\nlisten = '0.0.0.0:7711'", "can be reached from other machines");
+    check("[http]\ntoken = ''", "http.token (f.toml:2): must be visible ASCII");
+    check("[http]\ntoken = 'a b'", "must be visible ASCII");
+    check("[http]\ntoken = 'a'\ntoken_file = 'b'", "is set beside http.token_file");
+    check("[http]\ntoken_file = 'no/such/file'", "http.token_file (f.toml:2): `no/such/file` cannot be read");
+    check("[plugins]\ndir = ''", "plugins.dir (f.toml:2): must not be empty");
+    check("[log]\nlevel = 'a=b=c'", "log.level (f.toml:2)");
+    check("[log]\nformat = 'xml'", "log.format (f.toml:2): `xml` is neither `text` nor `json`");
+}
+
+#[test]
+fn reports_all_faults_at_once_each_with_its_origin() {
+    let file = "[store]\nulr = 'x'\n[limits]\nevent_bytes_max = 0\n";
+    let environment = [("FANTASCOPE__HTTP__LISTE", "x"), ("FANTASCOPE__STORE__POLL_MS", "soon")];
+    let faults = Config::read(&sources(file, &environment, &[("log.format", "--log", "xml")])).expect_err("faults").to_string();
+    for expected in [
+        "5 settings cannot be used",
+        "store.ulr (f.toml:2)",
+        "limits.event_bytes_max (f.toml:4)",
+        "http.liste (FANTASCOPE__HTTP__LISTE): there is no such setting, did you mean `FANTASCOPE__HTTP__LISTEN`?",
+        "store.poll_ms (FANTASCOPE__STORE__POLL_MS): `soon` is not a whole number",
+        "log.format (--log): `xml`",
+    ] {
+        assert!(faults.contains(expected), "{faults} should say {expected}");
+    }
+}
+
+#[test]
+fn a_token_in_a_file_loses_its_line_end() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "hush\r\n").expect("written");
+    let path = file.path().to_str().expect("UTF-8");
+    let config = config("", &[("FANTASCOPE__HTTP__TOKEN_FILE", path)], &[]);
+    assert_eq!(config.http.token.as_ref().map(Secret::expose), Some("hush"));
+}

@@ -1,0 +1,107 @@
+//! The settings, decoded.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Origin, Secret};
+use crate::limits::Limits;
+
+/// All settings of the host.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub store: StoreSettings,
+    pub read_models: ReadModels,
+    pub plugins: Plugins,
+    pub http: Http,
+    pub limits: Limits,
+    pub log: Log,
+    /// Every setting as text, with where it comes from; secrets masked.
+    pub effective: Vec<Effective>,
+}
+
+/// Where events are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreSettings {
+    pub url: String,
+    /// How often events that other processes append are looked for, in milliseconds.
+    pub poll_ms: u64,
+}
+
+/// Where read models are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadModels {
+    pub url: String,
+}
+
+/// Where plugins are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plugins {
+    /// The folder that plugins are put into.
+    pub dir: PathBuf,
+    /// The folder for compiled code, of the host alone.
+    pub cache: PathBuf,
+}
+
+/// How the host is spoken to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    pub listen: SocketAddr,
+    /// Whoever calls must know it, if it is set.
+    pub token: Option<Secret>,
+}
+
+/// What the host writes about its work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// A level, or a filter such as `info,fantascope::http=debug`.
+    pub level: String,
+    pub format: LogFormat,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// A JSON object per line.
+    Json,
+}
+
+/// A setting as it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effective {
+    /// `section.key`.
+    pub key: String,
+    /// Its value; none if it is not set. Secrets are masked.
+    pub value: Option<String>,
+    pub origin: Origin,
+}
+
+impl StoreSettings {
+    /// How often events that other processes append are looked for.
+    #[must_use]
+    pub fn poll(&self) -> Duration {
+        Duration::from_millis(self.poll_ms)
+    }
+}
+
+impl Config {
+    /// The URL under which a client on this machine reaches the host.
+    #[must_use]
+    pub fn server_url(&self) -> String {
+        let mut address = self.http.listen;
+        if address.ip().is_unspecified() {
+            // 0.0.0.0 and [::] are no addresses to call; the loopback is among what they stand for.
+            address.set_ip(if address.is_ipv4() {
+                std::net::Ipv4Addr::LOCALHOST.into()
+            } else {
+                std::net::Ipv6Addr::LOCALHOST.into()
+            });
+        }
+        format!("http://{address}")
+    }
+}

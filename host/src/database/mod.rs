@@ -1,0 +1,9 @@
+//! Opening databases: URLs, connections with the right settings, migrations, and
+//! the turn to write.
+//!
+//! Level 1, below `store` and `read_model`, which may share one database without
+//! knowing each other.
+
+mod sqlite;
+
+pub use sqlite::{Database, Durability, Error};

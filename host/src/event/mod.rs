@@ -1,0 +1,14 @@
+//! What an event is: the contract's record, its columns, positions and times.
+//!
+//! Level 0: knows no database, no guest, no network.
+
+mod batch;
+mod position;
+mod record;
+mod timestamp;
+
+pub use batch::{Batch, EventType, Texts, end_of, ends_fit, span};
+pub use position::Position;
+pub(crate) use record::check_name;
+pub use record::{ImportedEvent, Invalid, NewEvent, StoredEvent, json_depth};
+pub use timestamp::Timestamp;

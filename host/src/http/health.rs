@@ -1,0 +1,72 @@
+//! Whether the host lives, and whether it can work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::state::Shared;
+use super::{Code, Problem};
+
+/// A database that takes longer to answer than this is as good as gone.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How the host is.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Health {
+    /// `alive` or `ready`.
+    pub status: String,
+}
+
+impl Health {
+    fn new(status: &str) -> Json<Self> {
+        Json(Self { status: status.to_owned() })
+    }
+}
+
+/// Whether the host lives: it does, if it answers.
+#[utoipa::path(get, path = "/livez", tag = "operation", responses((status = 200, description = "It does", body = Health)))]
+pub(super) async fn live() -> Json<Health> {
+    Health::new("alive")
+}
+
+/// Whether the host can work: its databases answer, and it is not about to end.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "operation",
+    responses(
+        (status = 200, description = "It can", body = Health),
+        (status = 503, description = "`not_ready`, with `reasons`", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Result<Json<Health>, Problem> {
+    let mut reasons = Vec::new();
+    if shared.shutdown.is_cancelled() {
+        reasons.push("the host is about to end".to_owned());
+    }
+    let store = tokio::time::timeout(ANSWER_TIMEOUT, shared.api.store.refresh_head());
+    let read_model = tokio::time::timeout(ANSWER_TIMEOUT, shared.api.read_model.versions());
+    let (store, read_model) = tokio::join!(store, read_model);
+    reasons.extend(reason("the event store", store));
+    reasons.extend(reason("the database of the read models", read_model));
+    if reasons.is_empty() {
+        return Ok(Health::new("ready"));
+    }
+    Err(Problem::new(Code::NotReady, reasons.join("; ")).with("reasons", reasons))
+}
+
+fn reason<T, E: std::fmt::Display>(what: &str, answer: Result<Result<T, E>, tokio::time::error::Elapsed>) -> Option<String> {
+    match answer {
+        Ok(Ok(_)) => None,
+        Ok(Err(fault)) => {
+            // What the database says may name files and statements: it is for the log alone.
+            tracing::warn!("{what} is not ready: {fault}");
+            Some(format!("{what} fails, see the host's log"))
+        }
+        Err(_) => Some(format!("{what} has not answered for {} seconds", ANSWER_TIMEOUT.as_secs())),
+    }
+}

@@ -1,0 +1,150 @@
+//! Faults as RFC 9457 problem details.
+
+use axum::http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::Code;
+use crate::store;
+
+/// The media type of problems.
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+
+/// Why a request was not carried out (RFC 9457). Some codes come with fields of their own.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = ProblemDetails)]
+pub struct Problem {
+    /// A URN that ends in the code.
+    #[serde(rename = "type")]
+    of_type: String,
+    /// What the code means, for people; always the same for a code.
+    #[schema(value_type = String)]
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// What happened this time, for people.
+    detail: String,
+    /// The stable code, for programs.
+    #[schema(value_type = String, example = "version_conflict")]
+    code: &'static str,
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    extensions: Map<String, Value>,
+}
+
+impl Problem {
+    /// A problem of this code.
+    #[must_use]
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        let (name, status, title) = code.facts();
+        Self {
+            of_type: format!("urn:fantascope:problem:{name}"),
+            title,
+            status: status.as_u16(),
+            detail: detail.into(),
+            code: name,
+            extensions: Map::new(),
+        }
+    }
+
+    /// Adds a field of the code's own.
+    #[must_use]
+    pub fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
+        self.extensions.insert(field.to_owned(), value.into());
+        self
+    }
+
+    /// A parameter that can't be used.
+    #[must_use]
+    pub fn parameter(name: &str, reason: impl std::fmt::Display) -> Self {
+        Self::new(Code::InvalidParameter, format!("`{name}` {reason}")).with("parameter", name)
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The problem as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Texts, numbers and JSON values always serialise.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status(), self.to_json()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<store::Error> for Problem {
+    fn from(fault: store::Error) -> Self {
+        use store::Error;
+        let detail = fault.to_string();
+        match fault {
+            Error::Conflict { aggregate_type, aggregate_id, expected, actual } => Self::new(Code::VersionConflict, detail)
+                .with("aggregate_type", aggregate_type)
+                .with("aggregate_id", aggregate_id)
+                .with("expected_version", expected)
+                .with("actual_version", actual),
+            Error::IdReused { event_id, position } if position.0 == 0 => {
+                Self::new(Code::EventIdReused, format!("event id {event_id} occurs twice in this append"))
+                    .with("event_id", event_id.to_string())
+            }
+            Error::IdReused { event_id, position } => Self::new(Code::EventIdReused, detail)
+                .with("event_id", event_id.to_string())
+                .with("position", position.0),
+            Error::Invalid { index, source } => {
+                let code = match source.code() {
+                    "event_too_large" => Code::EventTooLarge,
+                    "event_too_deep" => Code::EventTooDeep,
+                    _ => Code::InvalidEvent,
+                };
+                Self::new(code, detail).with("index", index)
+            }
+            Error::Aggregate(_) => Self::new(Code::InvalidParameter, detail),
+            Error::Nothing => Self::new(Code::NoEvents, detail),
+            Error::TooMany { count, max } => Self::new(Code::TooManyEvents, detail).with("count", count).with("max", max),
+            Error::Corrupt { position, .. } => {
+                tracing::error!("{detail}");
+                Self::new(Code::StoreCorrupt, detail).with("position", position.0)
+            }
+            // What the database says may name files and statements: it is for the log alone.
+            Error::Database(_) | Error::Closed => {
+                tracing::error!("{detail}");
+                Self::new(Code::StoreUnavailable, "the event store does not answer: try again, or see the host's log")
+            }
+        }
+    }
+}
+
+/// Makes a problem of every fault that a library answered in a form of its own.
+pub(super) async fn as_problem(response: Response) -> Response {
+    let status = response.status();
+    let content_type = response.headers().get(CONTENT_TYPE);
+    let is_fault = status.is_client_error() || status.is_server_error();
+    if !is_fault || content_type.is_some_and(|found| found == MEDIA_TYPE) {
+        return response;
+    }
+    let code = Code::of_status(status);
+    let (parts, _) = response.into_parts();
+    let mut problem = Problem::new(code, format!("the request ended with status {status}"));
+    problem.status = status.as_u16();
+    let mut answer = problem.into_response();
+    if let Some(allow) = parts.headers.get(ALLOW) {
+        answer.headers_mut().insert(ALLOW, allow.clone());
+    }
+    answer
+}

@@ -1,0 +1,121 @@
+//! How projections stand.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+
+use super::body::Segments;
+use super::parameters::Parameters;
+use super::state::{Api, Shared};
+use super::{Code, Problem};
+use crate::event::{Position, Timestamp};
+use crate::projection::{Phase, Status};
+use crate::read_model::{Error, VersionRecord};
+
+/// Every version of every projection, also of those that this host does not run.
+#[utoipa::path(
+    get,
+    path = "/v1/projections",
+    tag = "projections",
+    responses(
+        (status = 200, description = "The versions, by name and version", body = Vec<Status>),
+        (status = "default", description = "Any problem", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn list(State(shared): State<Arc<Shared>>, parameters: Parameters) -> Result<Json<Vec<Status>>, Problem> {
+    parameters.finish()?;
+    statuses(&shared.api).await.map(Json)
+}
+
+/// Every version of one projection.
+#[utoipa::path(
+    get,
+    path = "/v1/projections/{name}",
+    tag = "projections",
+    params(("name" = String, Path, description = "Name of the projection")),
+    responses(
+        (status = 200, description = "Its versions", body = Vec<Status>),
+        (status = 404, description = "`unknown_projection`", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Any other problem", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn show(
+    State(shared): State<Arc<Shared>>,
+    Segments(name): Segments<String>,
+    parameters: Parameters,
+) -> Result<Json<Vec<Status>>, Problem> {
+    parameters.finish()?;
+    let mut statuses = statuses(&shared.api).await?;
+    if !statuses.iter().any(|status| status.projection == name) {
+        let known = statuses.iter().map(|status| status.projection.as_str());
+        return Err(unknown_projection(&name, known));
+    }
+    statuses.retain(|status| status.projection == name);
+    Ok(Json(statuses))
+}
+
+pub(super) fn unknown_projection<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Problem {
+    Problem::new(Code::UnknownProjection, format!("there is no projection `{name}`: {}", those_there_are(known)))
+}
+
+/// `there is a, b`, or that there is none.
+pub(super) fn those_there_are<'a>(known: impl Iterator<Item = &'a str>) -> String {
+    let mut known: Vec<&str> = known.collect();
+    known.dedup();
+    match known.as_slice() {
+        [] => "there is none yet".to_owned(),
+        known => format!("there is {}", known.join(", ")),
+    }
+}
+
+pub(super) fn read_model_failed(fault: &Error) -> Problem {
+    // What the database says may name files and statements: it is for the log alone.
+    tracing::error!("{fault}");
+    Problem::new(Code::ReadModelUnavailable, "the read models do not answer: try again, or see the host's log")
+}
+
+async fn statuses(api: &Api) -> Result<Vec<Status>, Problem> {
+    let head = api.store.head();
+    let mut statuses = api.board.statuses(head);
+    let versions = api.read_model.versions().await.map_err(|fault| read_model_failed(&fault))?;
+    for version in versions {
+        if !statuses.iter().any(|status| is_of(status, &version)) {
+            statuses.push(stopped(version, head));
+        }
+    }
+    statuses.sort_by(|one, other| {
+        (&one.projection, one.version, one.generation).cmp(&(&other.projection, other.version, other.generation))
+    });
+    Ok(statuses)
+}
+
+fn is_of(status: &Status, version: &VersionRecord) -> bool {
+    let id = &version.id;
+    status.projection == id.projection.as_str() && (status.version, status.generation) == (id.version, id.generation)
+}
+
+/// A version that is there, but that this host does not run: its plugin is gone.
+fn stopped(version: VersionRecord, head: Position) -> Status {
+    let position = version.checkpoint.position;
+    let lag_events = head.ahead_of(position);
+    let behind_since = Timestamp::now().seconds_since(version.checkpoint_at).max(0.0);
+    Status {
+        projection: version.id.projection.to_string(),
+        version: version.id.version,
+        generation: version.id.generation,
+        live: version.live,
+        phase: Phase::Stopped,
+        position,
+        head: head.max(position),
+        lag_events,
+        lag_seconds: if lag_events == 0 { 0.0 } else { behind_since },
+        events_per_second: 0.0,
+        progress: if lag_events == 0 { 1.0 } else { position.0 as f64 / head.0 as f64 },
+        eta_seconds: None,
+        error: None,
+        digest: version.digest,
+        subscription: String::new(),
+        tables: version.tables.iter().map(|table| table.name.to_string()).collect(),
+    }
+}

@@ -1,0 +1,75 @@
+//! Numbers that are not counted but looked up when they are asked for.
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use crate::projection::{Board, Phase, Status};
+use crate::store::Store;
+
+const PHASES: [Phase; 5] = [Phase::Backfilling, Phase::Following, Phase::Retrying, Phase::Failed, Phase::Stopped];
+
+/// How the store and the projections stand. There is a label for each version, but
+/// never one for an aggregate: nobody bounds how many of those there are.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) board: Board,
+    pub(super) store: Store,
+}
+
+impl Collector for Standing {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let head = self.store.head();
+        let gauge = encoder.encode_descriptor("store_head_position", "The last position of the event store", None, MetricType::Gauge)?;
+        ConstGauge::new(signed(head.0)).encode(gauge)?;
+        let statuses = self.board.statuses(head);
+        let mut family = |name: &str, help: &str, value: fn(&Status) -> f64| each(&mut encoder, &statuses, name, help, value);
+        family("projection_position", "Everything up to here is folded", |status| status.position.0 as f64)?;
+        family("projection_lag_events", "Events that are not folded yet", |status| status.lag_events as f64)?;
+        family("projection_lag_seconds", "Age of the oldest event that is not folded yet", |status| status.lag_seconds)?;
+        family("projection_events_per_second", "Events folded per second", |status| status.events_per_second)?;
+        family("projection_failed", "Whether it has stopped at an event", |status| flag(status.phase == Phase::Failed))?;
+        family("projection_live", "Whether the stable names show this version", |status| flag(status.live))?;
+        let mut phases = encoder.encode_descriptor("projection_phase", "What it is doing: 1 for its phase, else 0", None, MetricType::Gauge)?;
+        for status in &statuses {
+            for phase in PHASES {
+                let labels = [
+                    ("projection", status.projection.clone()),
+                    ("version", status.version.to_string()),
+                    ("generation", status.generation.to_string()),
+                    ("phase", phase.to_string()),
+                ];
+                ConstGauge::new(flag(status.phase == phase)).encode(phases.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn each(
+    encoder: &mut DescriptorEncoder<'_>,
+    statuses: &[Status],
+    name: &str,
+    help: &str,
+    value: fn(&Status) -> f64,
+) -> Result<(), std::fmt::Error> {
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for status in statuses {
+        let labels = [
+            ("projection", status.projection.clone()),
+            ("version", status.version.to_string()),
+            ("generation", status.generation.to_string()),
+        ];
+        ConstGauge::new(value(status)).encode(metric.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn flag(is_so: bool) -> f64 {
+    if is_so { 1.0 } else { 0.0 }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,104 @@
+//! Every bound of the host in one place, each with its name, default and reason.
+//!
+//! Settings name them as they are named here (`[limits]` in `fantascope.toml`).
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The depth of JSON that every supported database takes: MariaDB refuses 32.
+pub const JSON_DEPTH_MAX: usize = 31;
+
+/// Bounds on what is stored, read, folded and answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// The largest payload of one event, in bytes; its metadata is bounded by the same.
+    pub event_bytes_max: usize,
+    /// The most events in one append.
+    pub append_events_max: usize,
+    /// The most bytes in the body of one HTTP request.
+    pub request_bytes_max: usize,
+    /// The most events in one page of an HTTP answer.
+    pub page_events_max: usize,
+    /// The most events in one batch of a projection.
+    pub batch_events_max: usize,
+    /// The most payload bytes in one batch, unless a single event is larger.
+    pub batch_bytes_max: usize,
+    /// Recently written rows that a projection keeps at hand, in bytes.
+    pub recent_rows_bytes_max: usize,
+    /// What a version that is built from zero spends, per table, on knowing which
+    /// keys it has written, in bytes.
+    pub key_filter_bytes: usize,
+    /// The largest plugin file, in bytes.
+    pub plugin_bytes_max: usize,
+    /// Memory of one guest, in bytes.
+    pub guest_memory_bytes_max: usize,
+    /// Elements of a guest's tables.
+    pub guest_table_elements_max: usize,
+    /// How long one call into a guest may take, in milliseconds.
+    pub guest_call_ms_max: u64,
+    /// What a guest may hand over in one call, answers and log lines together, in bytes.
+    pub guest_answer_bytes_max: usize,
+    /// Log lines that a guest may write in one call; further ones are dropped and counted.
+    pub guest_log_lines_max: usize,
+    /// Bytes of one line of a guest's log; the rest is cut.
+    pub guest_log_line_bytes_max: usize,
+    /// How long compiling a plugin may take, in milliseconds.
+    pub compile_ms_max: u64,
+    /// Memory that compiling a plugin may take, in bytes.
+    pub compile_memory_bytes_max: u64,
+    /// How many clients may follow the live events at once.
+    pub live_clients_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const KIB: usize = 1 << 10;
+        const MIB: usize = 1 << 20;
+        Self {
+            event_bytes_max: 256 * KIB,
+            append_events_max: 1_000,
+            request_bytes_max: 16 * MIB,
+            page_events_max: 1_000,
+            batch_events_max: 2_000,
+            batch_bytes_max: 4 * MIB,
+            recent_rows_bytes_max: 32 * MIB,
+            key_filter_bytes: 8 * MIB,
+            plugin_bytes_max: 32 * MIB,
+            guest_memory_bytes_max: 256 * MIB,
+            guest_table_elements_max: 100_000,
+            guest_call_ms_max: 5_000,
+            guest_answer_bytes_max: 64 * MIB,
+            guest_log_lines_max: 200,
+            guest_log_line_bytes_max: 4 * KIB,
+            compile_ms_max: 120_000,
+            compile_memory_bytes_max: 4 << 30,
+            live_clients_max: 64,
+        }
+    }
+}
+
+impl Limits {
+    /// How long one call into a guest may take.
+    #[must_use]
+    pub fn guest_call_max(&self) -> Duration {
+        Duration::from_millis(self.guest_call_ms_max)
+    }
+
+    /// How long compiling a plugin may take.
+    #[must_use]
+    pub fn compile_max(&self) -> Duration {
+        Duration::from_millis(self.compile_ms_max)
+    }
+
+    /// The names of those bounds that are 0, which would stop all work.
+    #[must_use]
+    pub fn zeros(&self) -> Vec<String> {
+        let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(self) else {
+            return Vec::new();
+        };
+        let is_zero = |value: &serde_json::Value| value.as_u64() == Some(0);
+        fields.into_iter().filter(|(_, value)| is_zero(value)).map(|(name, _)| name).collect()
+    }
+}

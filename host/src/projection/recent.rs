@@ -1,0 +1,271 @@
+//! Rows that were written a moment ago, and keys that were never written: what a
+//! batch needs is mostly known without asking the database.
+//!
+//! The rows of batches that are not committed yet are always here, so a batch sees
+//! what the one before it did while that is still being written.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+use crate::change::{Cells, Column, Keys, Operation};
+use crate::read_model::TableChanges;
+
+/// What is known of a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Known<'a> {
+    /// It is this row of these columns.
+    Row(&'a [Column], usize),
+    /// There is none.
+    Absent,
+    /// The database must be asked.
+    Unknown,
+}
+
+/// The recently written rows of one table.
+#[derive(Debug)]
+pub(super) struct Recent {
+    table: usize,
+    bytes_max: usize,
+    bytes: usize,
+    batches: VecDeque<Written>,
+    /// The number of `batches[0]`.
+    first: u64,
+    index: HashTable<Place>,
+    /// Keys that were written since the version was begun; none if it was begun earlier.
+    written: Option<Filter>,
+}
+
+#[derive(Debug)]
+struct Written {
+    tables: Arc<Vec<TableChanges>>,
+    hashes: Vec<u64>,
+    /// Per key: its row in the value columns, if it is put.
+    rows: Vec<u32>,
+    bytes: usize,
+}
+
+/// Key number `key` of batch number `batch`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    batch: u64,
+    key: u32,
+}
+
+impl Recent {
+    /// `filter_bytes`: for a version that is begun now, the memory to spend on knowing
+    /// its keys.
+    pub(super) fn new(table: usize, bytes_max: usize, filter_bytes: Option<usize>) -> Self {
+        let written = filter_bytes.map(Filter::new);
+        Self { table, bytes_max, bytes: 0, batches: VecDeque::new(), first: 0, index: HashTable::new(), written }
+    }
+
+    /// The hashes of `keys`, for `find` and `add`.
+    pub(super) fn hashes(keys: &Keys) -> Vec<u64> {
+        (0..keys.count).map(|row| hash(&keys.columns, row)).collect()
+    }
+
+    pub(super) fn find(&self, keys: &Keys, row: usize, hash: u64) -> Known<'_> {
+        match self.index.find(hash, |&place| self.is_key(place, keys, row)) {
+            Some(&place) => {
+                let written = self.written_at(place);
+                let changes = &written.tables[self.table].changes;
+                match changes.operations[place.key as usize] {
+                    Operation::Delete => Known::Absent,
+                    _ => Known::Row(&changes.columns, written.rows[place.key as usize] as usize),
+                }
+            }
+            None if self.written.as_ref().is_some_and(|written| !written.may_contain(hash)) => Known::Absent,
+            None => Known::Unknown,
+        }
+    }
+
+    /// Remembers a batch, and forgets the oldest of those that are in the database:
+    /// `committed` tells how many batches are.
+    pub(super) fn add(&mut self, tables: &Arc<Vec<TableChanges>>, hashes: Vec<u64>, committed: u64) {
+        let changed = &tables[self.table];
+        let mut rows = Vec::with_capacity(hashes.len());
+        let mut puts = 0;
+        for operation in &changed.changes.operations {
+            rows.push(puts);
+            puts += u32::from(*operation == Operation::Put);
+        }
+        let columns = changed.keys.columns.iter().chain(&changed.changes.columns);
+        let bytes = columns.map(Column::bytes).sum::<usize>() + hashes.len() * 32;
+        self.bytes += bytes;
+        self.batches.push_back(Written { tables: Arc::clone(tables), hashes, rows, bytes });
+        self.index_last();
+        while self.bytes > self.bytes_max && self.first < committed {
+            self.forget_first();
+        }
+    }
+
+    fn index_last(&mut self) {
+        let number = self.first + self.batches.len() as u64 - 1;
+        let Self { batches, first, index, written, table, .. } = self;
+        let Some(last) = batches.back() else { return };
+        let changed = &last.tables[*table];
+        for (key, &operation) in (0_u32..).zip(&changed.changes.operations) {
+            if operation == Operation::Leave {
+                continue;
+            }
+            let hash = last.hashes[key as usize];
+            if let Some(written) = written {
+                written.add(hash);
+            }
+            let new = Place { batch: number, key };
+            let at = |place: Place| &batches[usize::try_from(place.batch - *first).unwrap_or(usize::MAX)];
+            let same = |place: &Place| {
+                let other = &at(*place).tables[*table].keys;
+                same_key(&other.columns, place.key as usize, &changed.keys.columns, key as usize)
+            };
+            match index.find_mut(hash, same) {
+                Some(place) => *place = new,
+                None => {
+                    index.insert_unique(hash, new, |place| at(*place).hashes[place.key as usize]);
+                }
+            }
+        }
+    }
+
+    fn forget_first(&mut self) {
+        let Some(oldest) = self.batches.front() else { return };
+        for (key, &hash) in (0_u32..).zip(&oldest.hashes) {
+            let place = Place { batch: self.first, key };
+            if let Ok(entry) = self.index.find_entry(hash, |&found| found == place) {
+                entry.remove();
+            }
+        }
+        self.bytes -= oldest.bytes;
+        self.batches.pop_front();
+        self.first += 1;
+    }
+
+    fn written_at(&self, place: Place) -> &Written {
+        &self.batches[usize::try_from(place.batch - self.first).unwrap_or(usize::MAX)]
+    }
+
+    fn is_key(&self, place: Place, keys: &Keys, row: usize) -> bool {
+        let known = &self.written_at(place).tables[self.table].keys;
+        same_key(&known.columns, place.key as usize, &keys.columns, row)
+    }
+}
+
+fn same_key(left: &[Column], left_row: usize, right: &[Column], right_row: usize) -> bool {
+    left.iter().zip(right).all(|(left, right)| left.same_at(left_row, right, right_row))
+}
+
+fn hash(columns: &[Column], row: usize) -> u64 {
+    let mut hasher = FixedState::default().build_hasher();
+    for column in columns {
+        match &column.cells {
+            Cells::Booleans(values) => hasher.write_u8(values[row]),
+            Cells::Integers(values) => hasher.write_i64(values[row]),
+            Cells::Floats(values) => hasher.write_u64(values[row].to_bits()),
+            Cells::Texts(texts) => {
+                hasher.write(texts.get(row).as_bytes());
+                hasher.write_u8(0xff);
+            }
+            Cells::Blobs(blobs) => {
+                hasher.write(blobs.get(row));
+                hasher.write_usize(blobs.get(row).len());
+            }
+        }
+    }
+    hasher.finish()
+}
+
+/// A Bloom filter (Bloom, 1970) of a fixed size, with four probes from one hash
+/// (Kirsch and Mitzenmacher, 2006). When it is full it says 'maybe' to everything,
+/// which costs reads, never a row.
+#[derive(Debug)]
+struct Filter {
+    words: Vec<u64>,
+}
+
+impl Filter {
+    fn new(bytes: usize) -> Self {
+        Self { words: vec![0; (bytes / 8).max(1).next_power_of_two()] }
+    }
+
+    fn probes(&self, hash: u64) -> impl Iterator<Item = (usize, u64)> + use<> {
+        let mask = self.words.len() as u64 - 1;
+        let step = hash.rotate_left(32) | 1;
+        (0..4_u64).map(move |number| {
+            let probe = hash.wrapping_add(step.wrapping_mul(number));
+            (usize::try_from((probe >> 6) & mask).unwrap_or(0), 1 << (probe & 63))
+        })
+    }
+
+    fn add(&mut self, hash: u64) {
+        for (word, bit) in self.probes(hash) {
+            self.words[word] |= bit;
+        }
+    }
+
+    fn may_contain(&self, hash: u64) -> bool {
+        self.probes(hash).all(|(word, bit)| self.words[word] & bit != 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::Changes;
+
+    fn texts(values: &[&str]) -> Column {
+        Column { nulls: vec![], cells: Cells::Texts(values.iter().copied().collect()) }
+    }
+
+    fn keys(values: &[&str]) -> Keys {
+        Keys { count: values.len(), columns: vec![texts(values)] }
+    }
+
+    fn put(recent: &mut Recent, rows: &[(&str, Option<&str>)], committed: u64) {
+        let keys = keys(&rows.iter().map(|(key, _)| *key).collect::<Vec<_>>());
+        let operations = rows.iter().map(|(_, value)| if value.is_some() { Operation::Put } else { Operation::Delete });
+        let values: Vec<&str> = rows.iter().filter_map(|(_, value)| *value).collect();
+        let changes = Changes { operations: operations.collect(), columns: vec![texts(&values)] };
+        let hashes = Recent::hashes(&keys);
+        recent.add(&Arc::new(vec![TableChanges { keys, changes }]), hashes, committed);
+    }
+
+    fn find(recent: &Recent, key: &str) -> String {
+        let keys = keys(&[key]);
+        match recent.find(&keys, 0, Recent::hashes(&keys)[0]) {
+            Known::Row(columns, row) => columns[0].to_json(crate::change::ColumnType::Text, row).to_string(),
+            Known::Absent => "absent".to_owned(),
+            Known::Unknown => "unknown".to_owned(),
+        }
+    }
+
+    #[test]
+    fn knows_the_latest_row_and_what_was_never_written() {
+        let mut recent = Recent::new(0, 1 << 20, Some(1 << 10));
+        put(&mut recent, &[("a", Some("1")), ("b", None), ("c", Some("3"))], 0);
+        put(&mut recent, &[("a", Some("2")), ("c", None)], 0);
+        assert_eq!(["a", "b", "c", "d"].map(|key| find(&recent, key)), ["\"2\"", "absent", "absent", "absent"]);
+    }
+
+    #[test]
+    fn asks_the_database_where_an_earlier_run_may_have_written() {
+        let mut recent = Recent::new(0, 1 << 20, None);
+        put(&mut recent, &[("a", Some("1"))], 0);
+        assert_eq!([find(&recent, "a"), find(&recent, "d")], ["\"1\"", "unknown"]);
+    }
+
+    #[test]
+    fn forgets_the_oldest_batches_but_never_one_that_is_not_committed() {
+        let mut recent = Recent::new(0, 1, Some(1 << 10));
+        put(&mut recent, &[("a", Some("1")), ("b", Some("1"))], 0);
+        put(&mut recent, &[("b", Some("2"))], 0);
+        assert_eq!([find(&recent, "a"), find(&recent, "b")], ["\"1\"", "\"2\""], "nothing is committed yet");
+        put(&mut recent, &[("c", Some("3"))], 1);
+        assert_eq!(["a", "b", "c"].map(|key| find(&recent, key)), ["unknown", "\"2\"", "\"3\""]);
+        put(&mut recent, &[("d", Some("4"))], 3);
+        assert_eq!(["b", "c", "d"].map(|key| find(&recent, key)), ["unknown", "unknown", "\"4\""]);
+    }
+}

@@ -1,0 +1,83 @@
+//! The rows that a batch needs: from what was written a moment ago, and from the
+//! database in one statement per table.
+
+use std::sync::Arc;
+
+use super::recent::{Known, Recent};
+use crate::change::{Column, Keys, Rows, TableDefinition, VersionId};
+use crate::limits::Limits;
+use crate::read_model::{Error, ReadModel, TableChanges};
+
+/// Where the rows of one version come from.
+#[derive(Debug)]
+pub(super) struct RowSource {
+    read_model: ReadModel,
+    id: VersionId,
+    tables: Vec<TableDefinition>,
+    recent: Vec<Recent>,
+}
+
+/// The hashes of the keys of a batch, per table: computed once, used twice.
+pub(super) type Hashes = Vec<Vec<u64>>;
+
+impl RowSource {
+    /// `begun_now`: nothing was ever written for this version.
+    pub(super) fn new(read_model: ReadModel, id: VersionId, tables: &[TableDefinition], limits: &Limits, begun_now: bool) -> Self {
+        let filter_bytes = begun_now.then_some(limits.key_filter_bytes);
+        let bytes_max = limits.recent_rows_bytes_max / tables.len().max(1);
+        let recent = (0..tables.len()).map(|table| Recent::new(table, bytes_max, filter_bytes)).collect();
+        Self { read_model, id, tables: tables.to_vec(), recent }
+    }
+
+    /// Those of the rows with `keys` that exist, per table.
+    pub(super) async fn read(&self, keys: &[Keys]) -> Result<(Vec<Rows>, Hashes), Error> {
+        let mut all = Vec::with_capacity(keys.len());
+        let mut all_hashes = Vec::with_capacity(keys.len());
+        for ((table, recent), keys) in self.tables.iter().zip(&self.recent).zip(keys) {
+            let hashes = Recent::hashes(keys);
+            let known: Vec<Known<'_>> =
+                hashes.iter().enumerate().map(|(row, &hash)| recent.find(keys, row, hash)).collect();
+            all.push(self.complete(table, keys, &known).await?);
+            all_hashes.push(hashes);
+        }
+        Ok((all, all_hashes))
+    }
+
+    /// Remembers what a batch writes; `committed` batches are in the database already.
+    pub(super) fn remember(&mut self, tables: &Arc<Vec<TableChanges>>, hashes: Hashes, committed: u64) {
+        for (recent, hashes) in self.recent.iter_mut().zip(hashes) {
+            recent.add(tables, hashes, committed);
+        }
+    }
+
+    async fn complete(&self, table: &TableDefinition, keys: &Keys, known: &[Known<'_>]) -> Result<Rows, Error> {
+        let unknown: Vec<u32> =
+            (0_u32..).zip(known).filter(|(_, known)| matches!(known, Known::Unknown)).map(|(row, _)| row).collect();
+        let read = self.read_model.rows(&self.id, table, &keys.gather(table, &unknown)).await?;
+        let mut rows = Rows::none(table, keys.count);
+        let (mut asked, mut found) = (0, 0);
+        for (row, known) in known.iter().enumerate() {
+            let source = match known {
+                Known::Row(columns, at) => Some((*columns, *at)),
+                Known::Absent => None,
+                Known::Unknown => {
+                    let present = read.present[asked] != 0;
+                    asked += 1;
+                    present.then(|| {
+                        found += 1;
+                        (read.columns.as_slice(), found - 1)
+                    })
+                }
+            };
+            if let Some((columns, at)) = source {
+                rows.present[row] = 1;
+                push(&mut rows.columns, columns, at);
+            }
+        }
+        Ok(rows)
+    }
+}
+
+fn push(to: &mut [Column], from: &[Column], row: usize) {
+    to.iter_mut().zip(from).for_each(|(to, from)| to.push_from(from, row));
+}

@@ -1,0 +1,270 @@
+//! The loop: feed, route, load, read rows, apply, commit.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::feed::{Error as FeedError, Feed, Page};
+use super::instance::Instance;
+use super::rows::RowSource;
+use super::status::{Board, Phase, Problem};
+use super::writer::Commits;
+use crate::change::{Changes, Keys, Manifest, VersionId};
+use crate::event::{Batch, Position, Timestamp};
+use crate::guest::{Fault, Gone};
+use crate::read_model::{Checkpoint, Commit, Error as ReadModelError, ReadModel, TableChanges};
+use crate::route::route;
+
+/// A checkpoint that no row goes with is written this late at the most: a projection
+/// that wants few of the events need not write for each of the others.
+const IDLE_CHECKPOINT: Duration = Duration::from_secs(1);
+
+/// Why the loop ended.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// It was told to, and all that was folded is committed.
+    Drained,
+    /// An event can't be folded; what came before it is committed.
+    Failed(Problem),
+    /// Something failed that may be well again later.
+    Broken(String),
+}
+
+impl From<FeedError> for Stop {
+    fn from(fault: FeedError) -> Self {
+        Self::Broken(fault.to_string())
+    }
+}
+
+impl From<ReadModelError> for Stop {
+    fn from(fault: ReadModelError) -> Self {
+        Self::Broken(fault.to_string())
+    }
+}
+
+impl From<Gone> for Stop {
+    fn from(fault: Gone) -> Self {
+        Self::Broken(fault.to_string())
+    }
+}
+
+/// One version, running.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) id: VersionId,
+    pub(super) manifest: Arc<Manifest>,
+    pub(super) instance: Instance,
+    pub(super) feed: Feed,
+    pub(super) rows: RowSource,
+    pub(super) read_model: ReadModel,
+    pub(super) commits: Commits,
+    pub(super) board: Board,
+    /// A checkpoint that no row goes with yet, and when it is to be written.
+    pub(super) idle: Option<(Checkpoint, Instant)>,
+}
+
+impl Run {
+    /// Folds events until told to stop, or until it can't go on.
+    pub(super) async fn run(&mut self, stop: &CancellationToken) -> Stop {
+        let outcome = self.fold_all(stop).await;
+        let idle = self.write_idle().await;
+        let written = self.commits.finish().await;
+        match (outcome, idle, written) {
+            (_, _, Err(fault)) | (_, Err(fault), _) => fault.into(),
+            (Err(stop), ..) => stop,
+            (Ok(()), ..) => Stop::Drained,
+        }
+    }
+
+    async fn fold_all(&mut self, stop: &CancellationToken) -> Result<(), Stop> {
+        let mut following = false;
+        loop {
+            if self.feed.decide() && !following && self.feed.has_caught_up() {
+                following = true;
+                self.caught_up().await?;
+            }
+            let idle_at = self.idle.as_ref().map(|&(_, at)| at);
+            let page = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                page = self.feed.next() => page?,
+                () = sleep_until(idle_at) => {
+                    self.write_idle().await?;
+                    continue;
+                }
+            };
+            self.board.received(&self.id, page.up_to, page.read_at);
+            self.fold_page(&page).await?;
+        }
+    }
+
+    /// 'Caught up' is said of what is committed, not of what is on its way. Then a
+    /// version takes over from a lower one.
+    async fn caught_up(&mut self) -> Result<(), Stop> {
+        self.write_idle().await?;
+        self.commits.flush().await?;
+        self.board.update(&self.id, |observed| observed.phase = Phase::Following);
+        if self.read_model.promote_if_higher(&self.id, &self.manifest.tables).await? {
+            tracing::info!(projection = %self.id, "caught up, and live now");
+            self.board.set_live(&self.id);
+        }
+        Ok(())
+    }
+
+    async fn fold_page(&mut self, page: &Page) -> Result<(), Stop> {
+        let batch = route(&page.events, &self.manifest.subscription);
+        let poisoned = page.poisoned.iter().find(|event| {
+            event.kinds.iter().any(|kind| self.manifest.subscription.wants(kind))
+        });
+        let end = poisoned.map_or(batch.len(), |event| {
+            batch.positions.partition_point(|&position| position < event.position.0)
+        });
+        let checkpoint = Checkpoint { position: page.up_to, last_event: page.last_event };
+        let checkpoint = if poisoned.is_some() { before(&batch, end) } else { Some(checkpoint) };
+        self.fold_rows(&batch, 0..end, checkpoint).await?;
+        match poisoned {
+            None => Ok(()),
+            Some(event) => Err(Stop::Failed(Problem {
+                code: event.code.to_owned(),
+                message: event.message.clone(),
+                position: Some(event.position),
+                event_id: Some(event.event_id),
+                since: Timestamp::now(),
+            })),
+        }
+    }
+
+    /// Folds `rows` of `batch`, after which `checkpoint` is reached. If that fails,
+    /// folds what comes before the event to blame, which it finds by halving where
+    /// the guest does not name it.
+    async fn fold_rows(&mut self, batch: &Arc<Batch>, rows: Range<usize>, checkpoint: Option<Checkpoint>) -> Result<(), Stop> {
+        let mut waiting = VecDeque::from([(rows, checkpoint)]);
+        while let Some((rows, checkpoint)) = waiting.pop_front() {
+            let Some(checkpoint) = checkpoint else { continue };
+            if rows.is_empty() {
+                self.pass(checkpoint);
+                continue;
+            }
+            let Err(fault) = self.fold_batch(&part(batch, &rows), checkpoint).await? else { continue };
+            let blamed = fault.event().map(|event| rows.start + event as usize).filter(|row| rows.contains(row));
+            let cut = position_start(batch, blamed.unwrap_or(rows.start + rows.len() / 2));
+            let one_event = batch.positions[rows.start] == batch.positions[rows.end - 1];
+            if one_event || (blamed.is_some() && cut <= rows.start) {
+                return Err(Stop::Failed(self.problem(batch, blamed.unwrap_or(rows.start), &fault)));
+            }
+            // A cut within the events that were made of one falls before or after all of them.
+            let cut = if cut > rows.start { cut } else { position_end(batch, rows.start) };
+            waiting.push_front((cut..rows.end, Some(checkpoint)));
+            waiting.push_front((rows.start..cut, before(batch, cut)));
+        }
+        Ok(())
+    }
+
+    async fn fold_batch(&mut self, batch: &Arc<Batch>, checkpoint: Checkpoint) -> Result<Result<(), Fault>, Stop> {
+        let keys = match self.instance.load(Arc::clone(batch)).await? {
+            Ok(keys) => keys,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let (rows, hashes) = self.rows.read(&keys).await?;
+        let changes = match self.instance.apply(rows).await? {
+            Ok(changes) => changes,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        if changes.iter().all(Changes::is_empty) {
+            self.pass(checkpoint);
+            return Ok(Ok(()));
+        }
+        let tables = Arc::new(table_changes(keys, changes));
+        self.rows.remember(&tables, hashes, self.commits.done());
+        self.idle = None;
+        self.commits.push(Commit { tables, checkpoint }).await?;
+        Ok(Ok(()))
+    }
+
+    /// Goes on to `checkpoint` without a row to write.
+    fn pass(&mut self, checkpoint: Checkpoint) {
+        let due = self.idle.as_ref().map_or_else(|| Instant::now() + IDLE_CHECKPOINT, |&(_, due)| due);
+        self.idle = Some((checkpoint, due));
+    }
+
+    async fn write_idle(&mut self) -> Result<(), ReadModelError> {
+        match self.idle.take() {
+            Some((checkpoint, _)) => self.commits.push(Commit { tables: Arc::default(), checkpoint }).await,
+            None => Ok(()),
+        }
+    }
+
+    fn problem(&self, batch: &Batch, row: usize, fault: &Fault) -> Problem {
+        let (position, event_id) = (batch.position(row), batch.event_id(row));
+        let message = format!(
+            "{}, position {position}, event {event_id}, {}: {fault}",
+            self.id,
+            batch.event_type(row)
+        );
+        Problem {
+            code: fault.code().to_owned(),
+            message: message.replacen(": at ", ", at ", 1),
+            position: Some(position),
+            event_id: Some(event_id),
+            since: Timestamp::now(),
+        }
+    }
+}
+
+fn table_changes(keys: Vec<Keys>, changes: Vec<Changes>) -> Vec<TableChanges> {
+    keys.into_iter().zip(changes).map(|(keys, changes)| TableChanges { keys, changes }).collect()
+}
+
+/// Rows `rows` of `batch`; the batch itself if that is all of it.
+fn part(batch: &Arc<Batch>, rows: &Range<usize>) -> Arc<Batch> {
+    if rows.len() == batch.len() {
+        return Arc::clone(batch);
+    }
+    let numbers = rows.clone().map(|row| u32::try_from(row).unwrap_or(u32::MAX));
+    Arc::new(batch.gather(&numbers.collect::<Vec<u32>>()))
+}
+
+/// The first row of the events that share a position with `row`.
+fn position_start(batch: &Batch, row: usize) -> usize {
+    batch.positions.partition_point(|&position| position < batch.positions[row])
+}
+
+/// Behind the last row of the events that share a position with `row`.
+fn position_end(batch: &Batch, row: usize) -> usize {
+    batch.positions.partition_point(|&position| position <= batch.positions[row])
+}
+
+/// The checkpoint once all rows before `row` are folded; none if there are none.
+fn before(batch: &Batch, row: usize) -> Option<Checkpoint> {
+    let last = row.checked_sub(1)?;
+    let position = batch.position(last);
+    Some(Checkpoint { position, last_event: Some((position, batch.event_id(last))) })
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether the checkpoint's last event is still where it was.
+pub(super) fn history_changed(id: &VersionId, at: Position, expected: uuid::Uuid, found: Option<uuid::Uuid>) -> Option<Problem> {
+    if found == Some(expected) {
+        return None;
+    }
+    let found = found.map_or_else(|| "no event".to_owned(), |found| format!("event {found}"));
+    Some(Problem {
+        code: "history_changed".to_owned(),
+        message: format!(
+            "{id}: history changed: position {at} held event {expected} when it was folded, now it holds {found}; restore the event store, or rebuild the projection from the one that is there"
+        ),
+        position: Some(at),
+        event_id: Some(expected),
+        since: Timestamp::now(),
+    })
+}

@@ -1,0 +1,139 @@
+//! Commits, one after the other, while the next batch is folded. Only after a commit
+//! does anybody hear of it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::status::Board;
+use crate::change::VersionId;
+use crate::event::Position;
+use crate::read_model::{Commit, Error, Writer};
+
+/// Batches that are folded but not committed yet.
+const COMMITS_WAITING: usize = 2;
+
+/// The rate is taken over this time.
+const RATE_WINDOW: Duration = Duration::from_secs(5);
+
+/// Hands commits to the writer.
+#[derive(Debug)]
+pub(super) struct Commits {
+    sender: Option<mpsc::Sender<Order>>,
+    task: Option<JoinHandle<Result<(), Error>>>,
+    committed: Arc<AtomicU64>,
+}
+
+/// What the writer is to do.
+#[derive(Debug)]
+enum Order {
+    Commit(Commit),
+    /// Say when all before it is committed.
+    Tell(oneshot::Sender<()>),
+}
+
+impl Commits {
+    pub(super) fn start(writer: Writer, board: Board, id: VersionId) -> Self {
+        let (sender, orders) = mpsc::channel(COMMITS_WAITING);
+        let committed = Arc::new(AtomicU64::new(0));
+        let task = tokio::spawn(write(writer, orders, board, id, Arc::clone(&committed)));
+        Self { sender: Some(sender), task: Some(task), committed }
+    }
+
+    /// How many commits with rows are done.
+    pub(super) fn done(&self) -> u64 {
+        self.committed.load(Ordering::Acquire)
+    }
+
+    /// Queues a commit; waits while too many wait already.
+    ///
+    /// # Errors
+    /// Why an earlier one failed.
+    pub(super) async fn push(&mut self, commit: Commit) -> Result<(), Error> {
+        self.order(Order::Commit(commit)).await
+    }
+
+    /// Waits until all that was pushed is committed.
+    ///
+    /// # Errors
+    /// Why a commit failed.
+    pub(super) async fn flush(&mut self) -> Result<(), Error> {
+        let (tell, told) = oneshot::channel();
+        self.order(Order::Tell(tell)).await?;
+        match told.await {
+            Ok(()) => Ok(()),
+            Err(_) => self.fail().await,
+        }
+    }
+
+    async fn order(&mut self, order: Order) -> Result<(), Error> {
+        if let Some(sender) = &self.sender
+            && sender.send(order).await.is_ok()
+        {
+            return Ok(());
+        }
+        self.fail().await
+    }
+
+    /// The writer has ended: why?
+    async fn fail(&mut self) -> Result<(), Error> {
+        self.finish().await.and(Err(Error::Database(sqlx::Error::WorkerCrashed)))
+    }
+
+    /// Waits until all is written.
+    ///
+    /// # Errors
+    /// Why a commit failed.
+    pub(super) async fn finish(&mut self) -> Result<(), Error> {
+        self.sender = None;
+        match self.task.take() {
+            Some(task) => task.await.unwrap_or(Err(Error::Database(sqlx::Error::WorkerCrashed))),
+            None => Ok(()),
+        }
+    }
+}
+
+async fn write(mut writer: Writer, mut orders: mpsc::Receiver<Order>, board: Board, id: VersionId, committed: Arc<AtomicU64>) -> Result<(), Error> {
+    let mut rate = Rate::default();
+    while let Some(order) = orders.recv().await {
+        let commit = match order {
+            Order::Commit(commit) => commit,
+            Order::Tell(tell) => {
+                // Whoever asked may have been cancelled, and needs no answer then.
+                tell.send(()).unwrap_or(());
+                continue;
+            }
+        };
+        writer.commit(&commit).await?;
+        if !commit.tables.is_empty() {
+            committed.fetch_add(1, Ordering::AcqRel);
+        }
+        let position = commit.checkpoint.position;
+        board.folded(&id, position, Some(rate.note(position)));
+    }
+    Ok(())
+}
+
+/// Events per second over the last few seconds.
+#[derive(Debug, Default)]
+struct Rate {
+    notes: VecDeque<(Instant, Position)>,
+}
+
+impl Rate {
+    fn note(&mut self, position: Position) -> f64 {
+        let now = Instant::now();
+        while self.notes.front().is_some_and(|&(at, _)| now - at > RATE_WINDOW) && self.notes.len() > 1 {
+            self.notes.pop_front();
+        }
+        let per_second = self.notes.front().map_or(0.0, |&(at, before)| {
+            position.ahead_of(before) as f64 / (now - at).as_secs_f64().max(0.001)
+        });
+        self.notes.push_back((now, position));
+        per_second
+    }
+}

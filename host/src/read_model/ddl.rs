@@ -1,0 +1,74 @@
+//! The SQL that makes tables and views. All dynamic identifiers go through `quote`.
+
+use crate::change::{ColumnType, Name, TableDefinition, VersionId};
+
+/// An identifier, quoted.
+pub(super) fn quote(identifier: &str) -> String {
+    format!("\"{}\"", identifier.replace('"', "\"\""))
+}
+
+/// The table that holds the rows of one version.
+pub(super) fn physical_table(id: &VersionId, table: &Name) -> String {
+    format!("{}__{table}__v{}g{}", id.projection, id.version, id.generation)
+}
+
+/// The name that applications query: a view on the live version.
+pub(super) fn stable_view(projection: &Name, table: &Name) -> String {
+    format!("{projection}_{table}")
+}
+
+/// Statements that make the table and its indexes.
+pub(super) fn create_table(id: &VersionId, table: &TableDefinition) -> Vec<String> {
+    let physical = physical_table(id, &table.name);
+    let columns: Vec<String> = table
+        .columns
+        .iter()
+        .map(|column| {
+            let null = if column.nullable { "" } else { " NOT NULL" };
+            format!("{} {}{null}", quote(column.name.as_str()), sql_type(column.of_type))
+        })
+        .collect();
+    let key = names(table.key().iter().map(|column| &column.name));
+    let create = format!(
+        "CREATE TABLE {} ({}, PRIMARY KEY ({key})) STRICT, WITHOUT ROWID",
+        quote(&physical),
+        columns.join(", ")
+    );
+    let indexes = table.indexes.iter().enumerate().map(|(number, index)| {
+        let name = quote(&format!("{physical}__i{}", number + 1));
+        format!("CREATE INDEX {name} ON {} ({})", quote(&physical), names(index.iter()))
+    });
+    std::iter::once(create).chain(indexes).collect()
+}
+
+/// Statements that let the stable name show `id`.
+pub(super) fn point_view(id: &VersionId, table: &Name) -> [String; 2] {
+    let view = quote(&stable_view(&id.projection, table));
+    let physical = quote(&physical_table(id, table));
+    [format!("DROP VIEW IF EXISTS {view}"), format!("CREATE VIEW {view} AS SELECT * FROM {physical}")]
+}
+
+/// Column names, quoted, with commas between.
+pub(super) fn names<'a>(columns: impl Iterator<Item = &'a Name>) -> String {
+    columns.map(|name| quote(name.as_str())).collect::<Vec<_>>().join(", ")
+}
+
+fn sql_type(of_type: ColumnType) -> &'static str {
+    match of_type {
+        ColumnType::Boolean | ColumnType::Integer | ColumnType::Timestamp => "INTEGER",
+        ColumnType::Float => "REAL",
+        ColumnType::Decimal | ColumnType::Text | ColumnType::Json => "TEXT",
+        ColumnType::Bytes | ColumnType::Uuid => "BLOB",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_what_sql_would_choke_on() {
+        assert_eq!(quote("order"), "\"order\"");
+        assert_eq!(quote("a\"b"), "\"a\"\"b\"");
+    }
+}
