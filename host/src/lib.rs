@@ -16,3 +16,12 @@ pub mod upcast;
 pub mod route;
 // 2: the loop
 pub mod projection;
+// 3: what the host is told by: files and HTTP
+pub mod catalogue;
+pub mod http;
+// 4: putting it together
+pub mod config;
+pub mod demo;
+pub mod app;
+// 5: the command line
+pub mod cli;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The program `fantascope`: arguments to a run, its outcome to an exit code.
+
+fn main() -> std::process::ExitCode {
+    fantascope::cli::main()
+}

@@ -24,7 +24,11 @@ impl Fold for Activity {
     fn apply(row: &mut Entry<Self>, event: &AnyEvent, _: &Meta) -> Result {
         if !row.exists() {
             let Step { activity: name, .. } = event.decode()?;
-            row.put(Activity { event_type: row.key().clone(), name, count: 0 });
+            row.put(Activity {
+                event_type: row.key().clone(),
+                name,
+                count: 0,
+            });
         }
         row.get()?.count += 1;
         Ok(())
@@ -40,15 +44,38 @@ mod tests {
     #[test]
     fn counts_over_all_applications() {
         let step = |activity: &str| json!({ "activity": activity, "channel": "Internet", "responsible": "Resource26" });
-        let activity = |event_type: &str, name: &str, count| Activity { event_type: event_type.into(), name: name.into(), count };
+        let activity = |event_type: &str, name: &str, count| Activity {
+            event_type: event_type.into(),
+            name: name.into(),
+            count,
+        };
         Spec::of::<Activity>()
             .aggregate_type("Permit")
-            .given_json("permit-1", "ConfirmationOfReceipt", 1, step("Confirmation of receipt"))
-            .given_json("permit-1", "CheckConfirmationOfReceipt", 1, step("T02 Check confirmation of receipt"))
-            .given_json("permit-2", "ConfirmationOfReceipt", 1, step("Confirmation of receipt"))
+            .given_json(
+                "permit-1",
+                "ConfirmationOfReceipt",
+                1,
+                step("Confirmation of receipt"),
+            )
+            .given_json(
+                "permit-1",
+                "CheckConfirmationOfReceipt",
+                1,
+                step("T02 Check confirmation of receipt"),
+            )
+            .given_json(
+                "permit-2",
+                "ConfirmationOfReceipt",
+                1,
+                step("Confirmation of receipt"),
+            )
             .then_rows([
                 activity("ConfirmationOfReceipt", "Confirmation of receipt", 2),
-                activity("CheckConfirmationOfReceipt", "T02 Check confirmation of receipt", 1),
+                activity(
+                    "CheckConfirmationOfReceipt",
+                    "T02 Check confirmation of receipt",
+                    1,
+                ),
             ]);
     }
 }

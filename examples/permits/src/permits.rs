@@ -29,7 +29,11 @@ impl Fold for Permit {
         if !is_step(meta) {
             return Ok(());
         }
-        let Step { activity, channel, responsible } = event.decode()?;
+        let Step {
+            activity,
+            channel,
+            responsible,
+        } = event.decode()?;
         let at = meta.timestamp();
         let permit = row.get_or_put(|id| Permit {
             id,
@@ -45,7 +49,8 @@ impl Fold for Permit {
         permit.responsible = responsible;
         permit.steps += 1;
         permit.last_at = at;
-        permit.duration_seconds = (at.as_micros() - permit.first_at.as_micros()) / MICROS_PER_SECOND;
+        permit.duration_seconds =
+            (at.as_micros() - permit.first_at.as_micros()) / MICROS_PER_SECOND;
         Ok(())
     }
 }
@@ -92,7 +97,12 @@ mod tests {
     fn names_the_field_that_is_missing() {
         Spec::of::<Permit>()
             .aggregate_type("Permit")
-            .given_json("permit-1", "ConfirmationOfReceipt", 1, json!({ "activity": "Confirmation of receipt" }))
+            .given_json(
+                "permit-1",
+                "ConfirmationOfReceipt",
+                1,
+                json!({ "activity": "Confirmation of receipt" }),
+            )
             .then_error("ConfirmationOfReceipt v1: missing field `channel`");
     }
 }

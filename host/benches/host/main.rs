@@ -68,7 +68,7 @@ async fn rebuild(path: &Path, folder: &Path, plugin: &fantascope::guest::Project
         let _ = std::fs::remove_file(format!("{}{suffix}", rows_path.display()));
     }
     let rows = Database::open(&format!("sqlite:{}", rows_path.display())).await?;
-    let limits = Limits::default();
+    let mut limits = Limits::default(); if let Ok(n) = std::env::var("BATCH") { limits.batch_events_max = n.parse()?; }
     let store = Store::open(&events, &limits).await?;
     let projections = Projections::new(Resources {
         store,

@@ -62,7 +62,7 @@ fn a_server_on_all_addresses_is_called_on_the_loopback() {
 #[test]
 fn masks_the_token() {
     let config = config("[http]\ntoken = 'hush'", &[], &[]);
-    assert_eq!(config.http.token.as_ref().map(Secret::expose), Some("hush"));
+    assert_eq!(config.http.token.as_ref().map(Secret::reveal), Some("hush"));
     let shown = format!("{config:?}");
     assert!(!shown.contains("hush"), "{shown}");
 }
@@ -119,5 +119,5 @@ fn a_token_in_a_file_loses_its_line_end() {
     std::fs::write(file.path(), "hush\r\n").expect("written");
     let path = file.path().to_str().expect("UTF-8");
     let config = config("", &[("FANTASCOPE__HTTP__TOKEN_FILE", path)], &[]);
-    assert_eq!(config.http.token.as_ref().map(Secret::expose), Some("hush"));
+    assert_eq!(config.http.token.as_ref().map(Secret::reveal), Some("hush"));
 }

@@ -16,6 +16,8 @@ pub(super) const AGGREGATE_TYPE: &str = "Family";
 /// How long after its date a payment is overdue.
 const GRACE: i64 = 15 * DAY;
 
+const CURRENCY: &str = "USD";
+
 /// Who keeps the books by hand.
 const COORDINATOR: &str = "sarah";
 /// What happens by itself.
@@ -74,11 +76,10 @@ impl Family {
             Step::UpdateContact => self.update_contact(at, journal),
             Step::AddChild => {
                 self.children += 1;
-                let correlation = format!("enrolment-{:04}", self.number);
-                self.add_child(at, journal, self.children, &correlation, None);
+                self.add_child(at, journal, self.children, None);
             }
             Step::LockByHand => self.lock_by_hand(at, journal),
-            Step::Unlock => self.unlock(at, journal, COORDINATOR, "locked by mistake", self.matter("support")),
+            Step::Unlock => self.unlock(at, journal, COORDINATOR, "locked by mistake", "support"),
             Step::Withdraw { reason } => self.withdraw(at, journal, reason),
             Step::ReverseWithdrawal => self.reverse_withdrawal(at, journal),
         }
@@ -90,7 +91,6 @@ impl Family {
         let random = &mut self.random;
         let (next, delay) = match self.next {
             Step::Due if random.percent(82) => (Step::Pay { locked: false }, days(random, 0, 12)),
-            // Some pay at last, after the portal was locked: see `Overdue`.
             Step::Due => (Step::Overdue, GRACE),
             Step::Overdue if random.percent(90) => (Step::Pay { locked: true }, days(random, 1, 9)),
             Step::Overdue => (Step::Withdraw { reason: "dues were not paid" }, days(random, 9, 12)),
@@ -124,23 +124,24 @@ impl Family {
     }
 
     fn enrol(&mut self, at: Timestamp, journal: &mut Journal) {
-        let correlation = format!("enrolment-{:04}", self.number);
         let monthly_cents = self.monthly_cents();
-        let enrolled = self.write(at, journal, "FamilyEnrolled", COORDINATOR, &correlation, None, |household, _| Payload::Enrolled {
+        let fact = fact("FamilyEnrolled", COORDINATOR, self.enrolment(), None);
+        let enrolled = self.write(at, journal, fact, |household| Payload::Enrolled {
             family_name: format!("{} Family", household.last),
             parent_name: format!("{} {}", household.parent, household.last),
             enrolled_on: day(at),
             monthly_cents,
-            currency: "USD",
+            currency: CURRENCY,
         });
         for child in 1..=self.children {
-            self.add_child(at, journal, child, &correlation, Some(enrolled));
+            self.add_child(at, journal, child, Some(enrolled));
         }
     }
 
-    fn add_child(&mut self, at: Timestamp, journal: &mut Journal, child: u64, correlation: &str, cause: Option<u64>) {
+    fn add_child(&mut self, at: Timestamp, journal: &mut Journal, child: u64, cause: Option<u64>) {
         let age = 5 + (self.number * 3 + child * 2) % 11;
-        self.write(at, journal, "ChildAdded", COORDINATOR, correlation, cause, |household, _| Payload::ChildAdded {
+        let fact = fact("ChildAdded", COORDINATOR, self.enrolment(), cause);
+        self.write(at, journal, fact, |household| Payload::ChildAdded {
             child_name: household.child(child),
             age,
             grade: age - 5,
@@ -149,103 +150,93 @@ impl Family {
 
     fn fall_due(&mut self, at: Timestamp, journal: &mut Journal) {
         let (due_id, amount_cents, due_on) = self.dues_of_month();
-        let due = self.write(at, journal, "PaymentDue", SYSTEM, &self.matter("dues"), None, |_, _| Payload::Due { due_id, amount_cents, currency: "USD", due_on });
+        let fact = fact("PaymentDue", SYSTEM, self.matter("dues"), None);
+        let due = self.write(at, journal, fact, |_| Payload::Due { due_id, amount_cents, currency: CURRENCY, due_on });
         self.cause = Some(due);
     }
 
     fn lock_for_overdue(&mut self, at: Timestamp, journal: &mut Journal) {
-        let matter = self.matter("dues");
         let (due_id, amount_cents, due_on) = self.dues_of_month();
-        let overdue = self.write(at, journal, "PaymentOverdue", SYSTEM, &matter, self.cause, |_, _| Payload::Overdue {
+        let overdue = fact("PaymentOverdue", SYSTEM, self.matter("dues"), self.cause);
+        let overdue = self.write(at, journal, overdue, |_| Payload::Overdue {
             due_id,
             amount_cents,
-            currency: "USD",
+            currency: CURRENCY,
             due_on,
             overdue_since: day(at),
         });
-        let locked = self.write(at, journal, "PortalAccessLocked", SYSTEM, &matter, Some(overdue), |_, _| Payload::Locked {
-            reason: "payment overdue",
-            automatic: true,
-        });
+        let locked = fact("PortalAccessLocked", SYSTEM, self.matter("dues"), Some(overdue));
+        let locked = self.write(at, journal, locked, |_| Payload::Locked { reason: "payment overdue", automatic: true });
         self.cause = Some(locked);
     }
 
     fn pay(&mut self, at: Timestamp, journal: &mut Journal, was_locked: bool) {
-        let matter = self.matter("dues");
+        let number = self.number;
         let (due_id, amount_cents, _) = self.dues_of_month();
-        let method = ["card", "transfer", "cash"][((self.number + self.dues) % 3) as usize];
-        let paid = self.write(at, journal, "PaymentReceived", SYSTEM, &matter, self.cause, |_, number| Payload::Received {
+        let method = ["card", "transfer", "cash"][((number + self.dues) % 3) as usize];
+        let fact = fact("PaymentReceived", SYSTEM, self.matter("dues"), self.cause);
+        let paid = self.write(at, journal, fact, |_| Payload::Received {
             payment_id: format!("fee-{number:04}-{due_id}"),
             due_id,
             amount_cents,
-            currency: "USD",
+            currency: CURRENCY,
             method,
         });
         if was_locked {
             self.cause = Some(paid);
-            self.unlock(at, journal, SYSTEM, "payment received", matter);
+            self.unlock(at, journal, SYSTEM, "payment received", "dues");
         }
     }
 
-    fn unlock(&mut self, at: Timestamp, journal: &mut Journal, user: &'static str, reason: &'static str, matter: String) {
+    fn unlock(&mut self, at: Timestamp, journal: &mut Journal, user: &str, reason: &'static str, matter: &str) {
         let automatic = user == SYSTEM;
-        self.write(at, journal, "PortalAccessRestored", user, &matter, self.cause, |_, _| Payload::Restored { reason, automatic });
+        let fact = fact("PortalAccessRestored", user, self.matter(matter), self.cause);
+        self.write(at, journal, fact, |_| Payload::Restored { reason, automatic });
     }
 
     fn lock_by_hand(&mut self, at: Timestamp, journal: &mut Journal) {
-        let locked = self.write(at, journal, "PortalAccessLocked", COORDINATOR, &self.matter("support"), None, |_, _| Payload::Locked {
-            reason: "papers are missing",
-            automatic: false,
-        });
+        let fact = fact("PortalAccessLocked", COORDINATOR, self.matter("support"), None);
+        let locked = self.write(at, journal, fact, |_| Payload::Locked { reason: "papers are missing", automatic: false });
         self.cause = Some(locked);
     }
 
     fn ping(&mut self, at: Timestamp, journal: &mut Journal) {
         let session = format!("session-{:04}-{}", self.number, self.dues);
-        self.write(at, journal, "PortalPinged", SYSTEM, &session, None, |_, _| Payload::PingedV1 { session: session.clone() });
+        let fact = fact("PortalPinged", SYSTEM, session.clone(), None);
+        self.write(at, journal, fact, |_| Payload::PingedV1 { session });
     }
 
     fn update_contact(&mut self, at: Timestamp, journal: &mut Journal) {
         let number = self.number;
-        self.write(at, journal, "ContactUpdated", COORDINATOR, &self.matter("support"), None, |household, _| Payload::ContactUpdated {
+        let fact = fact("ContactUpdated", COORDINATOR, self.matter("support"), None);
+        self.write(at, journal, fact, |household| Payload::ContactUpdated {
             email: format!("{}@example.org", names::login(household.parent, household.last)),
             phone: format!("+1-202-555-{:04}", number * 37 % 10_000),
         });
     }
 
     fn withdraw(&mut self, at: Timestamp, journal: &mut Journal, reason: &'static str) {
-        let withdrawn = self.write(at, journal, "FamilyWithdrawn", COORDINATOR, &self.matter("withdrawal"), None, |_, _| Payload::Withdrawn {
-            reason,
-            withdrawn_on: day(at),
-        });
+        let fact = fact("FamilyWithdrawn", COORDINATOR, self.matter("withdrawal"), None);
+        let withdrawn = self.write(at, journal, fact, |_| Payload::Withdrawn { reason, withdrawn_on: day(at) });
         self.cause = Some(withdrawn);
     }
 
     fn reverse_withdrawal(&mut self, at: Timestamp, journal: &mut Journal) {
         let reversed = self.cause.map(|withdrawn| journal.event_id(withdrawn)).unwrap_or_default();
-        self.write(at, journal, "FamilyWithdrawalReversed", COORDINATOR, &self.matter("withdrawal"), self.cause, |_, _| Payload::WithdrawalReversed {
-            reason: "the wrong family was withdrawn",
-            reversed,
-        });
+        let fact = fact("FamilyWithdrawalReversed", COORDINATOR, self.matter("withdrawal"), self.cause);
+        let reason = "the wrong family was withdrawn";
+        self.write(at, journal, fact, |_| Payload::WithdrawalReversed { reason, reversed });
     }
 
-    #[expect(clippy::too_many_arguments, reason = "these are what an event says, and a struct would only name them twice")]
-    fn write(
-        &mut self,
-        at: Timestamp,
-        journal: &mut Journal,
-        event_type: &'static str,
-        user: &'static str,
-        matter: &str,
-        cause: Option<u64>,
-        tell: impl FnOnce(Household, u64) -> Payload,
-    ) -> u64 {
+    fn write(&mut self, at: Timestamp, journal: &mut Journal, fact: Fact, tell: impl FnOnce(Household) -> Payload) -> u64 {
         let number = self.number;
         self.version += 1;
-        journal.write(at, |journal| {
-            let fact = Fact { event_type, version: 1, user: user.to_owned(), correlation: Some(matter.to_owned()), cause };
-            (fact, tell(Household::of(journal.plan(), number), number))
-        })
+        journal.write(at, |journal| (fact, tell(Household::of(journal.plan(), number))))
+    }
+
+    /// What belongs together with the enrolment.
+    fn enrolment(&self) -> String {
+        format!("enrolment-{:04}", self.number)
     }
 
     /// What belongs together in this month, of a kind.
@@ -306,6 +297,10 @@ enum Payload {
     ContactUpdated { email: String, phone: String },
     Withdrawn { reason: &'static str, withdrawn_on: String },
     WithdrawalReversed { reason: &'static str, reversed: Uuid },
+}
+
+fn fact(event_type: &'static str, user: &str, matter: String, cause: Option<u64>) -> Fact {
+    Fact { event_type, version: 1, user: user.to_owned(), correlation: matter, cause }
 }
 
 fn day(at: Timestamp) -> String {

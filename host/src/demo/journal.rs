@@ -44,13 +44,12 @@ impl Append {
 }
 
 /// What an event says beside its payload.
-#[derive(Default)]
 pub(super) struct Fact {
     pub(super) event_type: &'static str,
-    /// Schema version; 0 stands for 1.
+    /// Of its schema.
     pub(super) version: u32,
     pub(super) user: String,
-    pub(super) correlation: Option<String>,
+    pub(super) correlation: String,
     /// The number of the event that caused it.
     pub(super) cause: Option<u64>,
 }
@@ -112,10 +111,10 @@ impl Journal {
         NewEvent {
             event_id: Some(self.plan.event_id(number)),
             event_type: fact.event_type.to_owned(),
-            event_version: fact.version.max(1),
+            event_version: fact.version,
             event_timestamp: Some(self.last),
             user_id: Some(fact.user),
-            correlation_id: fact.correlation,
+            correlation_id: Some(fact.correlation),
             causation_id: fact.cause.map(|cause| self.plan.event_id(cause).to_string()),
             metadata: (number == 0).then(|| json(&self.plan.metadata())),
             event_data: json(payload),

@@ -90,7 +90,11 @@ impl Order {
         let is_old = self.is_old;
         self.write(at, journal, "OrderPlaced", By::Customer, |basket, _| {
             if is_old {
-                Payload::PlacedV1 { customer: basket.customer, total: decimal(basket.total_cents), items: items(&basket.lines) }
+                Payload::PlacedV1 {
+                    customer: basket.customer,
+                    total: decimal(basket.total_cents),
+                    items: items(&basket.lines),
+                }
             } else {
                 let Basket { customer, currency, total_cents, lines } = basket;
                 Payload::Placed { customer, currency, total_cents, lines }
@@ -139,7 +143,14 @@ impl Order {
         });
     }
 
-    fn write(&mut self, at: Timestamp, journal: &mut Journal, event_type: &'static str, by: By, tell: impl FnOnce(Basket, u64) -> Payload) {
+    fn write(
+        &mut self,
+        at: Timestamp,
+        journal: &mut Journal,
+        event_type: &'static str,
+        by: By,
+        tell: impl FnOnce(Basket, u64) -> Payload,
+    ) {
         let Self { number, is_old, cause, .. } = *self;
         let written = journal.write(at, |journal| {
             let basket = Basket::of(journal.plan(), number, is_old);
@@ -148,8 +159,8 @@ impl Order {
                 By::User(user) => user.to_owned(),
             };
             let payload = tell(basket, number);
-            let fact = Fact { event_type, version: payload.version(), user, correlation: Some(format!("checkout-{number:06}")), cause };
-            (fact, payload)
+            let correlation = format!("checkout-{number:06}");
+            (Fact { event_type, version: payload.version(), user, correlation, cause }, payload)
         });
         self.version += 1;
         self.cause = Some(written);

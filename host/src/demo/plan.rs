@@ -47,7 +47,8 @@ impl Plan {
     /// The id of an event of this history, which are numbered from 0.
     #[must_use]
     pub fn event_id(&self, number: u64) -> Uuid {
-        let identity = [self.seed, self.start.0 as u64, self.end.0 as u64, self.events].into_iter().fold(0, |hash, part| mix(hash ^ part).wrapping_add(1));
+        let parts = [self.seed, self.start.0 as u64, self.end.0 as u64, self.events];
+        let identity = parts.into_iter().fold(0, |hash, part| mix(hash ^ part).wrapping_add(1));
         let high = mix(identity ^ mix(number));
         let low = mix(high ^ number.rotate_left(32));
         Builder::from_custom_bytes(((u128::from(high) << 64) | u128::from(low)).to_be_bytes()).into_uuid()

@@ -10,7 +10,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::Sandbox;
-use super::sandbox::engine;
+use super::sandbox::{EngineFault, engine};
 use crate::change::Digest;
 
 /// Why a plugin was not compiled.
@@ -90,7 +90,11 @@ impl Sandbox {
 ///
 /// # Errors
 /// If the input is not a component that the engine takes.
-pub fn compile_stdin(memory_bytes_max: u64) -> wasmtime::Result<()> {
+pub fn compile_stdin(memory_bytes_max: u64) -> Result<(), EngineFault> {
+    compile_within(memory_bytes_max).map_err(EngineFault::from)
+}
+
+fn compile_within(memory_bytes_max: u64) -> wasmtime::Result<()> {
     let mut bytes = Vec::new();
     std::io::stdin().lock().read_to_end(&mut bytes)?;
     let bound = rustix::process::Rlimit { current: Some(memory_bytes_max), maximum: Some(memory_bytes_max) };

@@ -19,7 +19,7 @@ pub use admission::{Admitted, Kind, ProjectionPlugin, Refusal, UpcasterPlugin, d
 pub use cache::{CompileFault, compile_stdin};
 pub use fault::Fault;
 pub use projection::{Fold, GuestProjection};
-pub use sandbox::{Sandbox, Settings};
+pub use sandbox::{EngineFault, Sandbox, Settings};
 pub use state::{LogLevel, LogLine};
 pub use thread::{Gone, Thread};
 pub use upcaster::GuestUpcaster;

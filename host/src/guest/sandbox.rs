@@ -23,6 +23,17 @@ pub struct Settings {
     pub limits: Limits,
 }
 
+/// This machine, or this build, cannot run guests.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot run WebAssembly: {0}")]
+pub struct EngineFault(String);
+
+impl From<wasmtime::Error> for EngineFault {
+    fn from(source: wasmtime::Error) -> Self {
+        Self(format!("{source:#}"))
+    }
+}
+
 /// Runs guests. Cheap to clone.
 #[derive(Clone)]
 pub struct Sandbox {
@@ -42,7 +53,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// If the machine cannot run compiled WebAssembly.
-    pub fn new(settings: Settings) -> wasmtime::Result<Self> {
+    pub fn new(settings: Settings) -> Result<Self, EngineFault> {
         let engine = engine()?;
         let weak = engine.weak();
         std::thread::Builder::new().name("guest-clock".to_owned()).spawn(move || {
@@ -51,7 +62,7 @@ impl Sandbox {
                 drop(engine);
                 std::thread::sleep(TICK);
             }
-        })?;
+        }).map_err(|fault| EngineFault(format!("no thread for the clock of guests: {fault}")))?;
         let mut linker = Linker::new(&engine);
         projection_plugin::ProjectionPlugin::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
         wasi::Start::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;

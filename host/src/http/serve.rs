@@ -31,7 +31,10 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE_AFTER_FAULT: Duration = Duration::from_millis(100);
 
 /// Serves `api` on `listener` until `shutdown`, then lets requests that are under way finish.
-pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken) {
+///
+/// # Errors
+/// None so far: a connection that can't be taken is logged, and tried again.
+pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken) -> std::io::Result<()> {
     let router = build(api, shutdown.clone());
     let free = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let connections = TaskTracker::new();
@@ -64,6 +67,7 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken)
     if tokio::time::timeout(DRAIN_TIMEOUT, connections.wait()).await.is_err() {
         tracing::warn!("{} connections have not finished after {DRAIN_TIMEOUT:?} and are left behind", connections.len());
     }
+    Ok(())
 }
 
 async fn connect(stream: TcpStream, router: axum::Router, shutdown: CancellationToken) {

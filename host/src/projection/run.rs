@@ -107,6 +107,7 @@ impl Run {
     async fn caught_up(&mut self) -> Result<(), Stop> {
         self.write_idle().await?;
         self.commits.flush().await?;
+        self.read_model.finish_indexes(&self.id, &self.manifest.tables).await?;
         self.board.update(&self.id, |observed| observed.phase = Phase::Following);
         if self.read_model.promote_if_higher(&self.id, &self.manifest.tables).await? {
             tracing::info!(projection = %self.id, "caught up, and live now");

@@ -17,9 +17,8 @@ pub(super) fn stable_view(projection: &Name, table: &Name) -> String {
     format!("{projection}_{table}")
 }
 
-/// Statements that make the table and its indexes.
-pub(super) fn create_table(id: &VersionId, table: &TableDefinition) -> Vec<String> {
-    let physical = physical_table(id, &table.name);
+/// The statement that makes the table.
+pub(super) fn create_table(id: &VersionId, table: &TableDefinition) -> String {
     let columns: Vec<String> = table
         .columns
         .iter()
@@ -29,16 +28,18 @@ pub(super) fn create_table(id: &VersionId, table: &TableDefinition) -> Vec<Strin
         })
         .collect();
     let key = names(table.key().iter().map(|column| &column.name));
-    let create = format!(
-        "CREATE TABLE {} ({}, PRIMARY KEY ({key})) STRICT, WITHOUT ROWID",
-        quote(&physical),
-        columns.join(", ")
-    );
-    let indexes = table.indexes.iter().enumerate().map(|(number, index)| {
+    let physical = quote(&physical_table(id, &table.name));
+    format!("CREATE TABLE {physical} ({}, PRIMARY KEY ({key})) STRICT, WITHOUT ROWID", columns.join(", "))
+}
+
+/// Statements that make those of the table's indexes that are missing.
+pub(super) fn create_indexes(id: &VersionId, table: &TableDefinition) -> Vec<String> {
+    let physical = physical_table(id, &table.name);
+    let create = |(number, index): (usize, &Vec<Name>)| {
         let name = quote(&format!("{physical}__i{}", number + 1));
-        format!("CREATE INDEX {name} ON {} ({})", quote(&physical), names(index.iter()))
-    });
-    std::iter::once(create).chain(indexes).collect()
+        format!("CREATE INDEX IF NOT EXISTS {name} ON {} ({})", quote(&physical), names(index.iter()))
+    };
+    table.indexes.iter().enumerate().map(create).collect()
 }
 
 /// Statements that let the stable name show `id`.

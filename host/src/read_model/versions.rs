@@ -4,7 +4,7 @@ use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 use uuid::Uuid;
 
 use super::commit::Checkpoint;
-use super::ddl::{create_table, physical_table, point_view, quote, stable_view};
+use super::ddl::{create_indexes, create_table, physical_table, point_view, quote, stable_view};
 use super::{Error, ReadModel};
 use crate::change::{Digest, Manifest, Name, TableDefinition, VersionId};
 use crate::database::Durability;
@@ -66,6 +66,22 @@ impl ReadModel {
         transaction.commit().await?;
         connection.close().await?;
         Ok(Prepared { id, checkpoint, epoch, live })
+    }
+
+    /// Makes those indexes of `id` that are missing. They are made when a version has
+    /// caught up, for keeping them while it is folded from the first event costs
+    /// several times as much as making them once.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn finish_indexes(&self, id: &VersionId, tables: &[TableDefinition]) -> Result<(), Error> {
+        let mut connection = self.database.writer(Durability::Full).await?;
+        for statement in tables.iter().flat_map(|table| create_indexes(id, table)) {
+            let _turn = self.database.turn_to_write().await;
+            sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await?;
+        }
+        connection.close().await?;
+        Ok(())
     }
 
     /// Lets the stable names show `id`, all at once, if they show a lower version now.
@@ -193,9 +209,7 @@ async fn create(connection: &mut SqliteConnection, manifest: &Manifest, digest: 
         .await?;
     for table in &manifest.tables {
         refuse_taken(connection, &id.projection, &physical_table(&id, &table.name)).await?;
-        for statement in create_table(&id, table) {
-            sqlx::query(AssertSqlSafe(statement)).execute(&mut *connection).await?;
-        }
+        sqlx::query(AssertSqlSafe(create_table(&id, table))).execute(&mut *connection).await?;
     }
     Ok(id)
 }

@@ -63,6 +63,18 @@ impl Store {
         Ok(id.and_then(|(bytes,)| Uuid::from_slice(&bytes).ok()))
     }
 
+    /// Where the event with id `event_id` stands, if it is here.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn position_of(&self, event_id: Uuid) -> Result<Option<Position>, Error> {
+        let position: Option<(i64,)> = sqlx::query_as("SELECT position FROM events WHERE event_id = ?")
+            .bind(event_id.as_bytes().to_vec())
+            .fetch_optional(&self.readers)
+            .await?;
+        Ok(position.map(|(position,)| Position::from_sql(position)))
+    }
+
     /// When the event at `position` happened, if there is one.
     ///
     /// # Errors

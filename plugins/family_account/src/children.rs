@@ -25,7 +25,13 @@ impl Fold for Child {
 
     fn apply(row: &mut Entry<Self>, event: &ChildAdded, meta: &Meta) -> Result {
         let (family_id, name) = row.key().clone();
-        row.put(Child { family_id, name, age: event.age, grade: event.grade, added_at: meta.timestamp() });
+        row.put(Child {
+            family_id,
+            name,
+            age: event.age,
+            grade: event.grade,
+            added_at: meta.timestamp(),
+        });
         Ok(())
     }
 }
@@ -35,7 +41,11 @@ mod tests {
     use super::*;
 
     fn added(name: &str) -> ChildAdded {
-        ChildAdded { child_name: name.into(), age: 8, grade: 3 }
+        ChildAdded {
+            child_name: name.into(),
+            age: 8,
+            grade: 3,
+        }
     }
 
     fn child(family_id: &str, name: &str) -> Child {
@@ -55,6 +65,10 @@ mod tests {
             .given("family-0001", added("Sofia Kim"))
             .given("family-0001", added("Leo Kim"))
             .given("family-0002", added("Sofia Kim"))
-            .then_rows([child("family-0001", "Sofia Kim"), child("family-0001", "Leo Kim"), child("family-0002", "Sofia Kim")]);
+            .then_rows([
+                child("family-0001", "Sofia Kim"),
+                child("family-0001", "Leo Kim"),
+                child("family-0002", "Sofia Kim"),
+            ]);
     }
 }

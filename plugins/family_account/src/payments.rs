@@ -94,12 +94,27 @@ mod tests {
     }
 
     fn overdue() -> PaymentOverdue {
-        let PaymentDue { due_id, amount_cents, currency, due_on } = due();
-        PaymentOverdue { due_id, amount_cents, currency, due_on, overdue_since: "2024-10-16".into() }
+        let PaymentDue {
+            due_id,
+            amount_cents,
+            currency,
+            due_on,
+        } = due();
+        PaymentOverdue {
+            due_id,
+            amount_cents,
+            currency,
+            due_on,
+            overdue_since: "2024-10-16".into(),
+        }
     }
 
     fn received(amount_cents: i64) -> PaymentReceived {
-        PaymentReceived { due_id: "2024-10".into(), amount_cents, method: "card".into() }
+        PaymentReceived {
+            due_id: "2024-10".into(),
+            amount_cents,
+            method: "card".into(),
+        }
     }
 
     fn payment() -> Payment {
@@ -150,6 +165,8 @@ mod tests {
 
     #[test]
     fn must_have_been_due() {
-        Spec::of::<Payment>().given(ID, received(1)).then_error("no `payments` row at key (\"family-0042\", \"2024-10\")");
+        Spec::of::<Payment>()
+            .given(ID, received(1))
+            .then_error("no `payments` row at key (\"family-0042\", \"2024-10\")");
     }
 }

@@ -47,8 +47,14 @@ impl Upcast for OrderPaidAndShippedV1 {
             currency: "EUR".into(),
             lines: lines(self.items)?,
         };
-        let shipped = OrderShipped { carrier: self.carrier, tracking: self.tracking };
-        Ok(vec![PaidOrShipped::Paid(paid), PaidOrShipped::Shipped(shipped)])
+        let shipped = OrderShipped {
+            carrier: self.carrier,
+            tracking: self.tracking,
+        };
+        Ok(vec![
+            PaidOrShipped::Paid(paid),
+            PaidOrShipped::Shipped(shipped),
+        ])
     }
 }
 
@@ -61,19 +67,26 @@ mod tests {
     #[test]
     fn becomes_a_payment_and_then_a_shipment() {
         Spec::upcast::<OrderPaidAndShippedV1>()
-            .given("order-1", json!({
-                "payment_id": "pay-1",
-                "amount": "2.50",
-                "items": [{ "sku": "wick", "quantity": 1, "price": "2.50" }],
-                "carrier": "DHL",
-                "tracking": "JD01",
-            }))
+            .given(
+                "order-1",
+                json!({
+                    "payment_id": "pay-1",
+                    "amount": "2.50",
+                    "items": [{ "sku": "wick", "quantity": 1, "price": "2.50" }],
+                    "carrier": "DHL",
+                    "tracking": "JD01",
+                }),
+            )
             .then([
                 PaidOrShipped::Paid(OrderPaid {
                     payment_id: "pay-1".into(),
                     amount_cents: 250,
                     currency: "EUR".into(),
-                    lines: vec![Line { sku: "wick".into(), quantity: 1, unit_cents: 250 }],
+                    lines: vec![Line {
+                        sku: "wick".into(),
+                        quantity: 1,
+                        unit_cents: 250,
+                    }],
                 }),
                 PaidOrShipped::Shipped(OrderShipped {
                     carrier: "DHL".into(),
@@ -85,7 +98,10 @@ mod tests {
     #[test]
     fn names_the_field_that_is_missing() {
         Spec::upcast::<OrderPaidAndShippedV1>()
-            .given("order-1", json!({ "payment_id": "pay-1", "amount": "2.50", "items": [] }))
+            .given(
+                "order-1",
+                json!({ "payment_id": "pay-1", "amount": "2.50", "items": [] }),
+            )
             .then_error("missing field `carrier`");
     }
 }

@@ -53,7 +53,9 @@ impl Upcast for OrderPlacedV1 {
 pub(crate) fn lines(items: Vec<ItemV1>) -> Result<Vec<Line>> {
     let line = |(at, item): (usize, ItemV1)| {
         Ok(Line {
-            unit_cents: cents(&item.price).at("price").at(format_args!("items[{at}]"))?,
+            unit_cents: cents(&item.price)
+                .at("price")
+                .at(format_args!("items[{at}]"))?,
             sku: item.sku,
             quantity: item.quantity,
         })
@@ -74,23 +76,33 @@ mod tests {
     #[test]
     fn makes_cents_of_decimals_and_says_euros() {
         spec()
-            .given("order-1", json!({
-                "customer": "ada.meyer",
-                "total": "38.10",
-                "items": [{ "sku": "wick", "quantity": 2, "price": "19.05" }],
-            }))
+            .given(
+                "order-1",
+                json!({
+                    "customer": "ada.meyer",
+                    "total": "38.10",
+                    "items": [{ "sku": "wick", "quantity": 2, "price": "19.05" }],
+                }),
+            )
             .then([OrderPlaced {
                 customer: "ada.meyer".into(),
                 currency: "EUR".into(),
                 total_cents: 3810,
-                lines: vec![Line { sku: "wick".into(), quantity: 2, unit_cents: 1905 }],
+                lines: vec![Line {
+                    sku: "wick".into(),
+                    quantity: 2,
+                    unit_cents: 1905,
+                }],
             }]);
     }
 
     #[test]
     fn takes_an_order_that_lists_no_items() {
         spec()
-            .given("order-1", json!({ "customer": "ada.meyer", "total": "12.50" }))
+            .given(
+                "order-1",
+                json!({ "customer": "ada.meyer", "total": "12.50" }),
+            )
             .then([OrderPlaced {
                 customer: "ada.meyer".into(),
                 currency: "EUR".into(),
@@ -102,14 +114,20 @@ mod tests {
     #[test]
     fn says_which_amount_is_none() {
         spec()
-            .given("order-1", json!({ "customer": "ada.meyer", "total": "a lot" }))
+            .given(
+                "order-1",
+                json!({ "customer": "ada.meyer", "total": "a lot" }),
+            )
             .then_error(r#"OrderPlaced v1, at total: "a lot" is not an amount"#);
         spec()
-            .given("order-1", json!({
-                "customer": "ada.meyer",
-                "total": "1.00",
-                "items": [{ "sku": "wick", "quantity": 1, "price": "1,00" }],
-            }))
+            .given(
+                "order-1",
+                json!({
+                    "customer": "ada.meyer",
+                    "total": "1.00",
+                    "items": [{ "sku": "wick", "quantity": 1, "price": "1,00" }],
+                }),
+            )
             .then_error(r#"at items[0].price: "1,00" is not an amount"#);
     }
 }

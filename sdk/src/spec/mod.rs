@@ -56,14 +56,12 @@ pub enum Spec {}
 
 impl Spec {
     /// The spec of a table.
-    #[must_use]
     pub fn of<F: Fold>() -> ProjectionSpec<F> {
         ProjectionSpec::new()
     }
 
     /// The spec of a step of an upcaster. What it gives is not taken by another
     /// step: a chain is tested link by link.
-    #[must_use]
     pub fn upcast<U: Upcast>() -> UpcasterSpec<U> {
         UpcasterSpec::new()
     }

@@ -1,0 +1,228 @@
+//! The words of the command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::change::Name;
+use crate::event::Timestamp;
+
+/// A projection host for event-sourced systems.
+#[derive(Debug, Parser)]
+#[command(name = "fantascope", version, about, disable_help_subcommand = true)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Global {
+    /// Read settings from this file instead of fantascope.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// The host to talk to, unless it is the one that http.listen names
+    #[arg(long, global = true, value_name = "URL", value_parser = server_url)]
+    pub(super) server: Option<String>,
+    /// The host's token; FANTASCOPE__HTTP__TOKEN keeps it out of the list of processes
+    #[arg(long, global = true, value_name = "TOKEN", hide_env_values = true)]
+    pub(super) token: Option<String>,
+    /// How to print what was found
+    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "table")]
+    pub(super) output: Format,
+    /// Print less: no headings, no progress
+    #[arg(short, long, global = true)]
+    pub(super) quiet: bool,
+    /// Don't ask before something is done that can't be undone
+    #[arg(long, global = true)]
+    pub(super) yes: bool,
+}
+
+/// How to print what was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Table,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show what it does: a store with example events, the shipped plugins, a read model
+    Demo(Demo),
+    /// Run the host
+    Serve(Serve),
+    /// Add events from a file of JSON lines; repeating it adds nothing
+    Import {
+        /// The file, plain or gzipped; `-` for standard input
+        file: PathBuf,
+    },
+    /// Make a folder with a new plugin
+    #[command(subcommand)]
+    New(New),
+    /// Build the plugin in a folder
+    Build {
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+    },
+    /// Build the plugin in a folder and run its tests, natively and in the sandbox
+    Test {
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+        /// What the tests are given, such as a part of their names
+        #[arg(last = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Plugins: which there are, and what a file holds
+    #[command(subcommand)]
+    Plugin(Plugin),
+    /// Projections: how they stand
+    #[command(subcommand)]
+    Projection(Projection),
+    /// Events: past ones, and those to come
+    #[command(subcommand)]
+    Events(Events),
+    /// Settings: whether they are right, and what holds
+    #[command(subcommand)]
+    Config(Config),
+    /// Print completions for a shell
+    Completions { shell: clap_complete::Shell },
+    /// Compile a component from standard input to standard output
+    #[command(hide = true)]
+    CompileComponent { memory_bytes_max: u64 },
+    /// Run a case of an SDK's tests in the sandbox
+    #[command(hide = true)]
+    Spec { component: PathBuf },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Serve {
+    /// Listen on this address instead of the one that http.listen names
+    #[arg(long, value_name = "ADDR")]
+    pub(super) listen: Option<String>,
+    /// End once every projection has caught up with the events
+    #[arg(long)]
+    pub(super) exit_when_caught_up: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Demo {
+    /// The folder for the store, the plugins and the read models
+    #[arg(long, value_name = "DIR", default_value = "fantascope-demo")]
+    pub(super) data: PathBuf,
+    /// Listen on this address instead of the one that http.listen names
+    #[arg(long, value_name = "ADDR")]
+    pub(super) listen: Option<String>,
+    /// How many events to append
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) events: Option<u64>,
+    /// End once every projection has caught up with the events
+    #[arg(long)]
+    pub(super) exit_when_caught_up: bool,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum New {
+    /// A projection: tables that are folded from events
+    Projection(NewPlugin),
+    /// An upcaster: events of an old schema made current
+    Upcaster(NewPlugin),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct NewPlugin {
+    /// Its name and that of its folder: a lowercase letter, then up to 62 of a-z, 0-9 and _
+    pub(super) name: Name,
+    /// Where the SDK is, unless this program still finds the sources that it was built from
+    #[arg(long, value_name = "PATH")]
+    pub(super) sdk: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum Plugin {
+    /// The plugins that the host knows of
+    List,
+    /// Look a plugin file over, compile it and ask it what it is
+    Inspect { file: PathBuf },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum Projection {
+    /// All versions of all projections
+    List,
+    /// All that is known of one projection
+    Show { name: Name },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum Events {
+    /// Past events
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        /// At most so many
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+        /// Only events that happened then (RFC 3339) or later
+        #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
+        since: Option<Timestamp>,
+        /// Only events of this correlation
+        #[arg(long, value_name = "ID")]
+        correlation_id: Option<String>,
+    },
+    /// Events as they come, until interrupted
+    Tail {
+        #[command(flatten)]
+        filter: Filter,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Filter {
+    /// Only events after this position
+    #[arg(long, value_name = "POSITION")]
+    pub(super) after: Option<u64>,
+    /// Only events of this type
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(super) event_type: Option<String>,
+    /// Only events of aggregates of this type
+    #[arg(long, value_name = "TYPE")]
+    pub(super) aggregate_type: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(super) enum Config {
+    /// Say everything that is wrong with the settings
+    Check,
+    /// Show the settings that hold, and where each comes from
+    Show,
+}
+
+fn server_url(text: &str) -> Result<String, String> {
+    let uri: axum::http::Uri = text.parse().map_err(|fault| format!("not a URL: {fault}"))?;
+    match uri.scheme_str() {
+        Some("http" | "https") if uri.authority().is_some() && uri.query().is_none() => Ok(text.trim_end_matches('/').to_owned()),
+        _ => Err("not a URL such as http://127.0.0.1:7711".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_fit_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn takes_urls_of_servers() {
+        for (url, expected) in [("http://a:1", Some("http://a:1")), ("https://a/b/", Some("https://a/b")), ("a:1", None), ("/a", None), ("ftp://a", None), ("", None)] {
+            assert_eq!(server_url(url).ok().as_deref(), expected, "{url}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Talking to a host over HTTP.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::arguments::Global;
+use crate::config::{Config, Secret};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An answer must begin within this time.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The largest answer that is read; a page of events is far smaller.
+const ANSWER_BYTES_MAX: u64 = 512 << 20;
+
+/// A host, as its clients see it.
+#[derive(Debug)]
+pub(super) struct Client {
+    agent: ureq::Agent,
+    server: String,
+    token: Option<Secret>,
+}
+
+/// What a host says of a request that it did not carry out.
+#[derive(Debug, Deserialize)]
+struct Problem {
+    detail: String,
+    code: String,
+}
+
+impl Client {
+    pub(super) fn new(global: &Global, config: &Config) -> Self {
+        let settings = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_recv_response(Some(ANSWER_TIMEOUT))
+            // A redirect could lead the token elsewhere.
+            .max_redirects(0)
+            .user_agent(concat!("fantascope/", env!("CARGO_PKG_VERSION")))
+            .build();
+        let server = global.server.clone().unwrap_or_else(|| config.server_url());
+        Self { agent: settings.into(), server, token: config.http.token.clone() }
+    }
+
+    /// What the host answers to `path`, which starts with a slash.
+    pub(super) fn get<T: DeserializeOwned>(&self, path: &str, parameters: &[(&str, String)]) -> anyhow::Result<T> {
+        let mut response = self.send(path, parameters, &[])?;
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(ANSWER_BYTES_MAX)
+            .read_to_string()
+            .with_context(|| format!("the answer of {} broke off", self.server))?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} does not answer as a host of this version does", self.server))
+    }
+
+    /// The body of what the host answers to `path`, as it comes.
+    pub(super) fn stream(&self, path: &str, parameters: &[(&str, String)], headers: &[(&str, String)]) -> anyhow::Result<ureq::BodyReader<'static>> {
+        Ok(self.send(path, parameters, headers)?.into_body().into_reader())
+    }
+
+    fn send(&self, path: &str, parameters: &[(&str, String)], headers: &[(&str, String)]) -> anyhow::Result<ureq::http::Response<ureq::Body>> {
+        let mut request = self.agent.get(format!("{}{path}", self.server));
+        for (name, value) in parameters {
+            request = request.query(*name, value);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {}", token.reveal()));
+        }
+        let mut response = request.call().with_context(|| {
+            format!("nobody answers at {}: `fantascope serve` starts a host, --server names another", self.server)
+        })?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let text = response.body_mut().read_to_string().unwrap_or_default();
+        match serde_json::from_str::<Problem>(&text) {
+            Ok(problem) if problem.code == "unauthorized" => {
+                bail!("{} asks for a token: {} (--token or FANTASCOPE__HTTP__TOKEN)", self.server, problem.detail)
+            }
+            Ok(problem) => bail!("{} ({})", problem.detail, problem.code),
+            Err(_) => bail!("{} answers with status {status}: is it a host of fantascope?", self.server),
+        }
+    }
+}

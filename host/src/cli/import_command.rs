@@ -1,0 +1,47 @@
+//! `import`: the engine with its progress bar and its last line.
+
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::human;
+use super::import::import;
+use super::import_file::ImportFile;
+use super::output::Output;
+use crate::config::Config;
+use crate::database::Database;
+use crate::store::Store;
+
+pub(super) async fn run(path: &Path, config: &Config, output: Output) -> anyhow::Result<()> {
+    // The file first: a name that is wrong must not leave a new, empty store behind.
+    let mut file = ImportFile::open(path)?;
+    let database = Database::open(&config.store.url).await.context("cannot open store.url")?;
+    let store = Store::open(&database, &config.limits).await.context("cannot open the event store")?;
+    let bar = progress(output)?;
+    let outcome = import(&store, &mut file, &config.limits, &bar).await;
+    bar.finish_and_clear();
+    let done = outcome?;
+    if output.is_json {
+        return output.json(&done);
+    }
+    output.line(&format!(
+        "{} events read, {} added, {} were here already ({} events/s)",
+        human::count(done.read),
+        human::count(done.added),
+        human::count(done.present),
+        human::count(done.events_per_second.round() as u64)
+    ))
+}
+
+fn progress(output: Output) -> anyhow::Result<ProgressBar> {
+    if output.quiet || output.is_json || !std::io::stderr().is_terminal() {
+        return Ok(ProgressBar::hidden());
+    }
+    let style = ProgressStyle::with_template("{msg:9} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")?;
+    let bar = ProgressBar::new(0).with_style(style);
+    bar.enable_steady_tick(Duration::from_millis(100));
+    Ok(bar)
+}

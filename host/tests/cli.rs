@@ -1,0 +1,268 @@
+//! The program as it is called: what it prints and how it exits.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// A folder with nothing in it, and the program run there.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, file: &str, content: impl AsRef<[u8]>) -> &Self {
+        std::fs::write(self.path().join(file), content).expect("written");
+        self
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fantascope"));
+        command.current_dir(self.path()).args(arguments).env("NO_COLOR", "1");
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("FANTASCOPE") {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).stdin(Stdio::null()).output().expect("it runs")
+    }
+
+    fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Output {
+        let mut child = self.command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+        child.stdin.take().expect("an input").write_all(input).expect("written");
+        child.wait_with_output().expect("it ends")
+    }
+
+    /// Checks exit code and words; gives standard output.
+    fn check(&self, arguments: &[&str], code: i32, said: &str) -> String {
+        check(&self.run(arguments), arguments, code, said)
+    }
+}
+
+fn check(output: &Output, arguments: &[&str], code: i32, said: &str) -> String {
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    let all = format!("{stdout}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {all}");
+    assert!(all.contains(said), "{arguments:?}: {all} should say {said}");
+    stdout
+}
+
+/// A host that serves until it is dropped.
+struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Server {
+    fn start(place: &Place, environment: &[(&str, &str)]) -> Self {
+        let mut command = place.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut child = command.envs(environment.iter().copied()).stderr(Stdio::piped()).spawn().expect("it runs");
+        let mut lines = BufReader::new(child.stderr.take().expect("a log")).lines();
+        let line = lines.by_ref().map_while(Result::ok).find(|line| line.contains("http://")).expect("it says where it serves");
+        let url = line.split_whitespace().find(|word| word.starts_with("http://")).expect("a URL").to_owned();
+        // The log must be read to its end, or the host would wait for it.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, url }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("ended");
+    }
+}
+
+fn line(number: u64) -> String {
+    format!(
+        "{{\"event_id\":\"00000000-0000-0000-0000-{number:012}\",\"event_type\":\"Counted\",\"aggregate_type\":\"Counter\",\"aggregate_id\":\"c\",\
+         \"aggregate_version\":{number},\"event_timestamp\":\"2026-01-31T09:30:00Z\",\"event_data\":{{\"n\":{number}}}}}\n"
+    )
+}
+
+fn lines(count: u64) -> String {
+    (1..=count).map(line).collect()
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    let place = Place::new();
+    for (arguments, said) in [
+        (&[][..], "Usage"),
+        (&["nonsense"][..], "unrecognized subcommand"),
+        (&["serve", "--port", "1"][..], "unexpected argument"),
+        (&["import"][..], "required"),
+        (&["projection", "show", "No Name"][..], "is not a name"),
+        (&["new", "projection", "2nd"][..], "is not a name"),
+        (&["new", "projection", "../up"][..], "is not a name"),
+        (&["events", "list", "--limit", "x"][..], "invalid value"),
+        (&["events", "list", "--since", "yesterday"][..], "RFC 3339"),
+        (&["--server", "nowhere", "plugin", "list"][..], "not a URL"),
+        (&["-o", "xml", "config", "show"][..], "possible values"),
+        (&["demo", "--events", "0"][..], "0 is not in 1.."),
+        (&["serve", "--listen", "nonsense"][..], "http.listen (--listen): `nonsense` is not an address and port"),
+    ] {
+        place.check(arguments, 2, said);
+    }
+    assert_eq!(std::fs::read_dir(place.path()).expect("a folder").count(), 0, "nothing may be left behind");
+}
+
+#[test]
+fn says_what_it_can_do() {
+    let place = Place::new();
+    place.check(&["--help"], 0, "Run the host");
+    place.check(&["--version"], 0, "fantascope ");
+    let help = place.check(&["--help"], 0, "");
+    assert!(!help.contains("compile-component"), "{help}");
+    for (shell, said) in [("bash", "_fantascope"), ("zsh", "#compdef fantascope"), ("fish", "complete -c fantascope")] {
+        place.check(&["completions", shell], 0, said);
+    }
+}
+
+#[test]
+fn settings_are_checked_all_at_once() {
+    let place = Place::new();
+    place.check(&["config", "check"], 0, "ok");
+    place.write("fantascope.toml", "[store]\nulr = 'x'\n[http]\nlisten = '0.0.0.0:1'\n");
+    for arguments in [&["config", "check"][..], &["config", "show"][..], &["serve"][..], &["events", "list"][..]] {
+        place.check(arguments, 1, "error: 2 settings cannot be used");
+        place.check(arguments, 1, "store.ulr (fantascope.toml:2): there is no such setting, did you mean `store.url`?");
+        place.check(arguments, 1, "http.listen (fantascope.toml:4)");
+    }
+    place.check(&["--config", "missing.toml", "config", "check"], 1, "(missing.toml): cannot be read");
+    place.write("good.toml", "[store]\npoll_ms = 7\n").check(&["--config", "good.toml", "config", "check"], 0, "ok");
+}
+
+#[test]
+fn shows_settings_with_their_origin_and_hides_the_token() {
+    let place = Place::new();
+    place.write("fantascope.toml", "[store]\npoll_ms = 7\n[http]\ntoken = 'hush'\n");
+    let output = place.command(&["-o", "json", "config", "show"]).env("FANTASCOPE__LOG__LEVEL", "debug").output().expect("it runs");
+    let shown: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let setting = |key: &str| shown.as_array().expect("settings").iter().find(|setting| setting["key"] == key).cloned().expect(key);
+    assert_eq!((setting("store.poll_ms")["value"].as_str(), setting("store.poll_ms")["origin"].as_str()), (Some("7"), Some("fantascope.toml:2")));
+    assert_eq!(setting("log.level")["origin"], "FANTASCOPE__LOG__LEVEL");
+    assert_eq!((setting("http.listen")["origin"].as_str(), setting("http.token_file")["value"].as_str()), (Some("default"), None));
+    for arguments in [&["config", "show"][..], &["-o", "json", "config", "show"][..]] {
+        let shown = place.check(arguments, 0, "********");
+        assert!(!shown.contains("hush"), "{shown}");
+    }
+}
+
+#[test]
+fn importing_twice_adds_nothing_the_second_time() {
+    let place = Place::new();
+    place.write("f.jsonl", lines(1_234));
+    place.check(&["import", "f.jsonl"], 0, "1,234 events read, 1,234 added, 0 were here already (");
+    place.check(&["import", "f.jsonl"], 0, "1,234 events read, 0 added, 1,234 were here already (");
+    let done: Value = serde_json::from_str(&place.check(&["-o", "json", "import", "f.jsonl"], 0, "")).expect("JSON");
+    assert_eq!((done["read"].as_u64(), done["added"].as_u64(), done["present"].as_u64()), (Some(1_234), Some(0), Some(1_234)));
+}
+
+#[test]
+fn imports_from_standard_input_also_packed() {
+    let place = Place::new();
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(lines(3).as_bytes()).expect("packed");
+    let output = place.run_with_input(&["import", "-"], &packer.finish().expect("packed"));
+    check(&output, &["import", "-"], 0, "3 events read, 3 added");
+    let output = place.run_with_input(&["import", "-"], lines(4).as_bytes());
+    check(&output, &["import", "-"], 0, "4 events read, 1 added, 3 were here already");
+    let output = place.run_with_input(&["import", "-"], b"nope\n");
+    check(&output, &["import", "-"], 1, "standard input:1:2: expected ident");
+}
+
+#[test]
+fn a_file_that_cannot_be_imported_exits_with_1() {
+    let place = Place::new();
+    place.check(&["import", "missing.jsonl"], 1, "error: cannot open `missing.jsonl`\n  because: No such file");
+    assert!(!place.path().join("fantascope-data").exists(), "no store may be left behind");
+    place.check(&["import", "."], 1, "is a folder");
+    place.write("f.jsonl", format!("{}{{}}\n", line(1))).check(&["import", "f.jsonl"], 1, "f.jsonl:2:2: missing field `event_id`");
+}
+
+#[test]
+fn says_that_nobody_answers() {
+    let place = Place::new();
+    for arguments in [&["plugin", "list"][..], &["projection", "list"][..], &["events", "list"][..], &["events", "tail"][..]] {
+        let arguments = [&["--server", "http://127.0.0.1:9"], arguments].concat();
+        place.check(&arguments, 1, "nobody answers at http://127.0.0.1:9: `fantascope serve` starts a host");
+    }
+}
+
+#[test]
+fn talks_to_a_host() {
+    let place = Place::new();
+    place.write("f.jsonl", lines(60)).check(&["import", "f.jsonl"], 0, "60 added");
+    let server = Server::start(&place, &[]);
+    let check = |arguments: &[&str], code: i32, said: &str| place.check(&[&["--server", &server.url], arguments].concat(), code, said);
+    check(&["events", "list"], 0, "… more with --after 50");
+    check(&["events", "list", "--after", "59"], 0, "Counter/c@60");
+    check(&["events", "list", "--type", "Other"], 0, "no events");
+    check(&["events", "list", "--limit", "0"], 1, "error: `limit` must be from 1 to 1000 (limits.page_events_max), not 0 (invalid_parameter)");
+    let page: Value = serde_json::from_str(&check(&["-o", "json", "events", "list", "--limit", "2"], 0, "")).expect("JSON");
+    assert_eq!((page["events"].as_array().map(Vec::len), page["next"].as_u64(), page["head"].as_u64()), (Some(2), Some(2), Some(60)));
+    check(&["projection", "list"], 0, "no projections");
+    assert_eq!(check(&["-o", "json", "projection", "list"], 0, "").trim(), "[]");
+    check(&["projection", "show", "nobody"], 1, "error: there is no projection `nobody`: there is none yet (unknown_projection)");
+    check(&["plugin", "list"], 0, "no plugins");
+    assert_eq!(check(&["-q", "plugin", "list"], 0, ""), "");
+}
+
+#[test]
+fn tails_events_until_nobody_listens() {
+    let place = Place::new();
+    place.write("f.jsonl", lines(60)).check(&["import", "f.jsonl"], 0, "60 added");
+    let server = Server::start(&place, &[]);
+    let mut tail = place.command(&["--server", &server.url, "-o", "json", "events", "tail", "--after", "58"]).stdout(Stdio::piped()).spawn().expect("it runs");
+    let mut lines = BufReader::new(tail.stdout.take().expect("an output")).lines();
+    for position in [59, 60] {
+        let event: Value = serde_json::from_str(&lines.next().expect("a line").expect("read")).expect("JSON");
+        assert_eq!(event["position"], position);
+    }
+    // With nobody at the other end of the pipe, the next event ends it, quietly.
+    drop(lines);
+    place.write("g.jsonl", line(61)).check(&["import", "g.jsonl"], 0, "1 added");
+    assert!(tail.wait().expect("it ends").success());
+}
+
+#[test]
+fn asks_for_the_token_of_a_host() {
+    let place = Place::new();
+    let server = Server::start(&place, &[("FANTASCOPE__HTTP__TOKEN", "hush")]);
+    let run = |arguments: &[&str], code, said| place.check(&[&["--server", &server.url], arguments].concat(), code, said);
+    run(&["plugin", "list"], 1, "asks for a token");
+    run(&["--token", "wrong", "plugin", "list"], 1, "this is not the token");
+    run(&["--token", "hush", "plugin", "list"], 0, "no plugins");
+    let output = place.command(&["--server", &server.url, "plugin", "list"]).env("FANTASCOPE__HTTP__TOKEN", "hush").output().expect("it runs");
+    check(&output, &[], 0, "no plugins");
+}
+
+#[test]
+fn an_address_that_is_taken_is_named() {
+    let place = Place::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    place.check(&["serve", "--listen", &address], 1, &format!("cannot listen on {address}"));
+}
+
+#[test]
+fn makes_plugins_but_not_over_something() {
+    let place = Place::new();
+    place.check(&["new", "projection", "seats"], 0, "made `seats`, a projection; now try: fantascope test seats");
+    place.check(&["new", "upcaster", "seats"], 1, "`seats` is there already");
+    place.check(&["new", "upcaster", "bookings", "--sdk", "."], 1, "`.` is not the SDK");
+    place.check(&["build", "nowhere"], 1, "there is no folder `nowhere`");
+    place.check(&["build"], 1, "has no Cargo.toml");
+}

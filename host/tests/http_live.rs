@@ -1,0 +1,188 @@
+//! The HTTP server on a real socket: events as they come, and how it ends.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use fantascope::database::Database;
+use fantascope::event::NewEvent;
+use fantascope::http::{self, Api, PluginList};
+use fantascope::limits::Limits;
+use fantascope::read_model::ReadModel;
+use fantascope::store::{Expected, Store};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+/// Nothing here takes longer, unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+struct Server {
+    _folder: tempfile::TempDir,
+    store: Store,
+    address: SocketAddr,
+    stop: CancellationToken,
+    running: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+/// A connection on which a request was sent.
+struct Client(BufReader<TcpStream>);
+
+impl Server {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = Database::open(&format!("sqlite:{}/store.sqlite", folder.path().display())).await.expect("a database");
+        let limits = Limits { live_clients_max: 2, ..Limits::default() };
+        let store = Store::open(&database, &limits).await.expect("a store");
+        let read_model = ReadModel::open(&database).await.expect("read models");
+        let api = Api { store: store.clone(), read_model, board: Default::default(), limits, token: None, plugins: PluginList::default() };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(http::serve(listener, api, stop.clone()));
+        Self { _folder: folder, store, address, stop, running }
+    }
+
+    async fn append(&self, event_type: &str, data: &str) {
+        let event: NewEvent = serde_json::from_str(&format!(r#"{{"event_type":"{event_type}","event_data":{data}}}"#)).expect("an event");
+        self.store.append("Order", "o-1", Expected::Any, vec![event]).await.expect("appended");
+    }
+
+    async fn get(&self, path: &str, headers: &str) -> Client {
+        let mut stream = TcpStream::connect(self.address).await.expect("connected");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n{headers}\r\n", self.address);
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        Client(BufReader::new(stream))
+    }
+}
+
+impl Client {
+    /// The next line, without its end; none when the connection is closed.
+    async fn line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let read = tokio::time::timeout(PATIENCE, self.0.read_line(&mut line)).await.expect("a line in time").expect("read");
+        (read > 0).then(|| line.trim_end().to_owned())
+    }
+
+    /// Reads until `wanted` begins a line, and gives that line.
+    async fn until(&mut self, wanted: &str) -> String {
+        loop {
+            let line = self.line().await.unwrap_or_else(|| panic!("the connection ended before `{wanted}`"));
+            if line.starts_with(wanted) {
+                return line;
+            }
+        }
+    }
+
+    async fn status(&mut self) -> String {
+        self.line().await.expect("a status")
+    }
+}
+
+#[tokio::test]
+async fn sends_what_was_there_and_what_comes() {
+    let server = Server::start().await;
+    server.append("A", "{}").await;
+    let mut client = server.get("/v1/events/live?after=0", "").await;
+    assert_eq!(client.status().await, "HTTP/1.1 200 OK");
+    assert_eq!(client.until("content-type:").await, "content-type: text/event-stream");
+    assert_eq!(client.until("id:").await, "id: 1");
+    assert_eq!(client.until("event:").await, "event: event");
+    server.append("B", "{\"n\":2}").await;
+    assert_eq!(client.until("id:").await, "id: 2");
+    assert!(client.until("data:").await.contains("\"event_data\":{\"n\":2}"));
+}
+
+#[tokio::test]
+async fn begins_at_the_end_unless_told_where() {
+    let server = Server::start().await;
+    server.append("A", "{}").await;
+    let mut client = server.get("/v1/events/live", "").await;
+    client.until("content-type:").await;
+    server.append("B", "{}").await;
+    assert_eq!(client.until("id:").await, "id: 2");
+}
+
+#[tokio::test]
+async fn goes_on_after_the_last_event_that_was_received() {
+    let server = Server::start().await;
+    for _ in 0..3 {
+        server.append("A", "{}").await;
+    }
+    let mut client = server.get("/v1/events/live?after=0", "last-event-id: 2\r\n").await;
+    assert_eq!(client.until("id:").await, "id: 3");
+    let mut client = server.get("/v1/events/live", "last-event-id: two\r\n").await;
+    assert_eq!(client.status().await, "HTTP/1.1 400 Bad Request");
+}
+
+#[tokio::test]
+async fn leaves_out_what_the_filter_does_not_want() {
+    let server = Server::start().await;
+    let mut client = server.get("/v1/events/live?after=0&type=Wanted", "").await;
+    for number in 0..200 {
+        server.append(if number % 70 == 69 { "Wanted" } else { "Other" }, "{}").await;
+    }
+    assert_eq!(client.until("id:").await, "id: 70");
+    assert_eq!(client.until("id:").await, "id: 140");
+    server.append("Wanted", "{}").await;
+    assert_eq!(client.until("id:").await, "id: 201");
+}
+
+#[tokio::test]
+async fn line_breaks_of_a_payload_survive() {
+    let server = Server::start().await;
+    server.append("A", "{\r\n \"n\":\n1}").await;
+    let mut client = server.get("/v1/events/live?after=0", "").await;
+    client.until("id:").await;
+    let mut data = String::new();
+    while let Some(line) = client.line().await {
+        // In between are the lengths of chunks, and the event's name.
+        if let Some(part) = line.split('\r').map(|part| part.strip_prefix("data: ")).collect::<Option<Vec<_>>>() {
+            data.push_str(&part.concat());
+        }
+        if data.ends_with("}}") {
+            break;
+        }
+    }
+    let event: serde_json::Value = serde_json::from_str(&data).unwrap_or_else(|fault| panic!("{fault}: {data}"));
+    assert_eq!(event["event_data"]["n"], 1);
+}
+
+#[tokio::test]
+async fn bounds_the_clients_and_frees_their_places() {
+    let server = Server::start().await;
+    let mut first = server.get("/v1/events/live", "").await;
+    first.until("content-type:").await;
+    let mut second = server.get("/v1/events/live", "").await;
+    second.until("content-type:").await;
+    let mut third = server.get("/v1/events/live", "").await;
+    assert_eq!(third.status().await, "HTTP/1.1 503 Service Unavailable");
+    assert_eq!(third.until("content-type:").await, "content-type: application/problem+json");
+    drop(first);
+    tokio::time::timeout(PATIENCE, async {
+        while server.get("/v1/events/live", "").await.status().await != "HTTP/1.1 200 OK" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("a place in time");
+}
+
+#[tokio::test]
+async fn ends_streams_and_idle_connections_when_it_is_told_to() {
+    let server = Server::start().await;
+    let mut live = server.get("/v1/events/live", "").await;
+    live.until("content-type:").await;
+    let mut idle = server.get("/livez", "").await;
+    idle.until("{\"status\":\"alive\"}").await;
+    server.stop.cancel();
+    tokio::time::timeout(PATIENCE, server.running).await.expect("ended in time").expect("no panic").expect("no fault");
+    while live.line().await.is_some() {}
+    assert!(TcpStream::connect(server.address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn refuses_headers_without_an_end() {
+    let server = Server::start().await;
+    let mut client = server.get("/livez", &format!("x: {}\r\n", "x".repeat(100_000))).await;
+    assert_eq!(client.status().await, "HTTP/1.1 431 Request Header Fields Too Large");
+}
