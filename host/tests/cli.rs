@@ -260,7 +260,7 @@ fn an_address_that_is_taken_is_named() {
 #[test]
 fn makes_plugins_but_not_over_something() {
     let place = Place::new();
-    place.check(&["new", "projection", "seats"], 0, "made `seats`, a projection; now try: fantascope test seats");
+    place.check(&["new", "projection", "seats"], 0, "made `seats`, a new projection; now try: fantascope test seats");
     place.check(&["new", "upcaster", "seats"], 1, "`seats` is there already");
     place.check(&["new", "upcaster", "bookings", "--sdk", "."], 1, "`.` is not the SDK");
     place.check(&["build", "nowhere"], 1, "there is no folder `nowhere`");

@@ -1,89 +1,100 @@
-//! Benchmarks of the host on the embedded store: one run, interleaved, medians.
+//! Benchmarks of the host on the embedded store: everything in one run, arms
+//! interleaved, medians of several rounds. Figures are compared within the run;
+//! none is asserted.
+//!
+//! `cargo xtask bench [--quick]`; `docs/performance.md` says what is measured and why.
 
+mod append;
 mod history;
+mod latency;
+mod loops;
+mod memory;
 mod native;
+mod rebuild;
+mod report;
+mod stages;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Instant;
 
-use fantascope::database::Database;
-use fantascope::event::Position;
-use fantascope::guest::{Kind, Sandbox, Settings};
+use anyhow::Context as _;
+use fantascope::guest::{Kind, ProjectionPlugin, Sandbox, Settings};
 use fantascope::limits::Limits;
-use fantascope::projection::{Projections, Resources, Start, Upcasters, sandboxed};
-use fantascope::read_model::ReadModel;
-use fantascope::store::Store;
 use history::Shape;
+use report::{Median, Report};
 
-fn main() -> anyhow::Result<()> {
-    let arguments: Vec<String> = std::env::args().collect();
-    if arguments.get(1).is_some_and(|first| first == "compile-component") {
-        fantascope::guest::compile_stdin(arguments[2].parse()?)?;
-        return Ok(());
-    }
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run())
+/// How much is measured.
+struct Size {
+    events: u64,
+    rounds: usize,
+    /// Events of the loop that commits each one: it is too slow for all of them.
+    slow_events: u64,
 }
 
-async fn run() -> anyhow::Result<()> {
-    let folder = PathBuf::from("/tmp/fbench");
-    std::fs::create_dir_all(&folder)?;
-    let events: u64 = std::env::var("EVENTS").ok().and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
-    let path = folder.join(format!("many-{events}.sqlite"));
-    if !path.exists() {
-        let start = Instant::now();
-        history::fill(&path, Shape::ManyOrders, events).await?;
-        println!("filled in {:?}", start.elapsed());
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        // The sandbox starts this program anew to compile.
+        ["compile-component", bytes] => Ok(fantascope::guest::compile_stdin(bytes.parse()?)?),
+        // The benchmark starts itself anew to measure memory.
+        ["memory", store, plugin] => block_on(memory::child(Path::new(store), Path::new(plugin))),
+        [] => block_on(run(&Size { events: 1_000_000, rounds: 5, slow_events: 20_000 })),
+        ["--quick"] => block_on(run(&Size { events: 100_000, rounds: 3, slow_events: 5_000 })),
+        _ => anyhow::bail!("usage: cargo xtask bench [--quick]"),
     }
-    let sandbox = Sandbox::new(Settings { program: std::env::current_exe()?, cache: folder.join("cache"), limits: Limits::default() })?;
-    let admitted = sandbox.admit(&std::fs::read(std::env::var("WASM").unwrap_or("/tmp/order_list.wasm".into()))?)?;
-    let Kind::Projection(plugin) = admitted.kind else { anyhow::bail!("no projection") };
-    for _ in 0..3 {
-        let t = read_alone(&path).await?;
-        println!("read     {:.0} ns/event", t * 1e9 / events as f64);
-        let p = plugin.clone();
-        let t = rebuild(&path, &folder, &plugin, Box::new(move || sandboxed(p.clone()))).await?;
-        println!("sandbox  {:.0} ns/event", t * 1e9 / events as f64);
-        let t = rebuild(&path, &folder, &plugin, Box::new(native::order_list)).await?;
-        println!("native   {:.0} ns/event", t * 1e9 / events as f64);
+}
+
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Runtime::new()?.block_on(work)
+}
+
+async fn run(size: &Size) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let plugin_path = built_plugin()?;
+    let plugin = admit(&plugin_path, folder.path())?;
+    let mut report = Report::begin(size.events);
+    for shape in [Shape::ManyOrders, Shape::FewOrders] {
+        let store = folder.path().join(format!("{shape:?}.sqlite"));
+        history::fill(&store, shape, size.events).await?;
+        compare(shape, &store, folder.path(), &plugin, size, &mut report).await?;
     }
+    append::measure(folder.path(), size, &mut report).await?;
+    latency::measure(folder.path(), &plugin, &mut report).await?;
+    memory::measure(folder.path(), &plugin_path, size.events, &mut report).await?;
+    report.end();
     Ok(())
 }
 
-async fn read_alone(path: &Path) -> anyhow::Result<f64> {
-    let database = Database::open(&format!("sqlite:{}", path.display())).await?;
-    let store = Store::open(&database, &Limits::default()).await?;
-    let start = Instant::now();
-    let mut position = Position::START;
-    while position < store.head() {
-        position = store.page(position, store.head()).await?.up_to;
+/// Rebuilds, their stages, and loops written by hand, in turns.
+async fn compare(shape: Shape, store: &Path, folder: &Path, plugin: &ProjectionPlugin, size: &Size, report: &mut Report) -> anyhow::Result<()> {
+    let mut arms: [Median; 7] = Default::default();
+    for _ in 0..size.rounds {
+        let [read, guest, write, sandbox, native, page_loop, event_loop] = &mut arms;
+        read.add(stages::read(store).await?);
+        let (in_guest, in_writer) = stages::guest_and_write(store, folder, plugin).await?;
+        guest.add(in_guest);
+        write.add(in_writer);
+        sandbox.add(rebuild::rebuild(store, folder, plugin, rebuild::sandboxed(plugin)).await?);
+        native.add(rebuild::rebuild(store, folder, plugin, Box::new(native::order_list)).await?);
+        page_loop.add(loops::per_page(store, folder, size.events).await?);
+        let slow = loops::per_event(store, folder, size.slow_events).await?;
+        event_loop.add(slow * size.events as f64 / size.slow_events as f64);
     }
-    Ok(start.elapsed().as_secs_f64())
+    report.rebuilds(shape, &arms);
+    Ok(())
 }
 
-async fn rebuild(path: &Path, folder: &Path, plugin: &fantascope::guest::ProjectionPlugin, start: Box<dyn Fn() -> Start + Send>) -> anyhow::Result<f64> {
-    let events = Database::open(&format!("sqlite:{}", path.display())).await?;
-    let rows_path = folder.join("rows.sqlite");
-    for suffix in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(format!("{}{suffix}", rows_path.display()));
+fn admit(path: &Path, folder: &Path) -> anyhow::Result<ProjectionPlugin> {
+    let settings = Settings { program: std::env::current_exe()?, cache: folder.join("cache"), limits: Limits::default() };
+    let admitted = Sandbox::new(settings)?.admit(&std::fs::read(path)?)?;
+    match admitted.kind {
+        Kind::Projection(plugin) => Ok(plugin),
+        Kind::Upcaster(_) => anyhow::bail!("`{}` is no projection", path.display()),
     }
-    let rows = Database::open(&format!("sqlite:{}", rows_path.display())).await?;
-    let mut limits = Limits::default(); if let Ok(n) = std::env::var("BATCH") { limits.batch_events_max = n.parse()?; }
-    let store = Store::open(&events, &limits).await?;
-    let projections = Projections::new(Resources {
-        store,
-        read_model: ReadModel::open(&rows).await?,
-        upcasters: Upcasters::new(vec![])?,
-        limits,
-        poll: std::time::Duration::from_millis(100),
-    });
-    let began = Instant::now();
-    projections.start(Arc::clone(&plugin.manifest), fantascope::change::Digest([0; 32]), start).await?;
-    projections.caught_up().await;
-    let elapsed = began.elapsed().as_secs_f64();
-    for status in projections.board().statuses(Position::START) {
-        anyhow::ensure!(status.error.is_none(), "{:?}", status.error);
-    }
-    projections.drain().await;
-    Ok(elapsed)
+}
+
+fn built_plugin() -> anyhow::Result<PathBuf> {
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let built = fantascope::cli::plugin_build::build_packages(&tree, &["order_list"])?;
+    built.into_iter().next().context("the order list was not built")
 }

@@ -104,7 +104,7 @@ fn follow(stream: &mut impl BufRead, last_received: &mut Option<String>, output:
         }
         let event: StoredEvent = serde_json::from_str(&message.data).context("this is not an event of a host of this version")?;
         if output.is_json {
-            output.line(&serde_json::to_string(&event)?.replace(['\n', '\r'], " "))?;
+            output.line(&serde_json::to_string(&event)?)?;
         } else {
             print(&event, output)?;
         }

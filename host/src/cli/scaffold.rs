@@ -45,7 +45,7 @@ pub(super) fn run(new: &New, output: Output) -> anyhow::Result<()> {
     if output.quiet {
         return Ok(());
     }
-    output.line(&format!("made `{name}`, a {}; now try: fantascope test {name}", template.kind))
+    output.line(&format!("made `{name}`, a new {}; now try: fantascope test {name}", template.kind))
 }
 
 fn find_sdk(given: Option<&Path>, of_build: &Path) -> anyhow::Result<PathBuf> {

@@ -201,9 +201,9 @@ impl Family {
     }
 
     fn ping(&mut self, at: Timestamp, journal: &mut Journal) {
-        let session = format!("session-{:04}-{}", self.number, self.dues);
-        let fact = fact("PortalPinged", SYSTEM, session.clone(), None);
-        self.write(at, journal, fact, |_| Payload::PingedV1 { session });
+        let visit = format!("visit-{:04}-{}", self.number, self.dues);
+        let fact = fact("PortalPinged", SYSTEM, visit.clone(), None);
+        self.write(at, journal, fact, |_| Payload::PingedV1 { visit });
     }
 
     fn update_contact(&mut self, at: Timestamp, journal: &mut Journal) {
@@ -293,7 +293,7 @@ enum Payload {
     Received { payment_id: String, due_id: String, amount_cents: i64, currency: &'static str, method: &'static str },
     Locked { reason: &'static str, automatic: bool },
     Restored { reason: &'static str, automatic: bool },
-    PingedV1 { session: String },
+    PingedV1 { visit: String },
     ContactUpdated { email: String, phone: String },
     Withdrawn { reason: &'static str, withdrawn_on: String },
     WithdrawalReversed { reason: &'static str, reversed: Uuid },

@@ -122,7 +122,8 @@ async fn send_all(shared: &Shared, mut filter: Filter, sender: &mpsc::Sender<Res
 
 fn message(event: &StoredEvent) -> Event {
     // An event is texts, numbers and valid JSON, which always serialise. A payload keeps
-    // its line breaks; `data` sends each line as one, and the client joins them again.
-    let json = serde_json::to_string(event).unwrap_or_default();
+    // its line breaks, which JSON allows between tokens alone: as spaces they mean the
+    // same, and the event is one line of `data`.
+    let json = serde_json::to_string(event).unwrap_or_default().replace(['\r', '\n'], " ");
     Event::default().id(event.position.to_string()).event("event").data(json)
 }

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::extract::Request;
-use axum::http::header::X_CONTENT_TYPE_OPTIONS;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::HeaderValue;
+use axum::http::header::X_CONTENT_TYPE_OPTIONS;
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +19,6 @@ use super::state::{Api, Shared};
 use super::{Code, Problem, append, auth, events, guard, health, live, metrics, plugins, projections, tables};
 
 /// All routes, for a caller that serves them itself.
-#[must_use]
 pub fn router(api: Api) -> Router {
     build(api, CancellationToken::new())
 }

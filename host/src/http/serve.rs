@@ -76,7 +76,7 @@ async fn connect(stream: TcpStream, router: axum::Router, shutdown: Cancellation
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_TIMEOUT)
-        .max_buf_size(HEADERS_BYTES_MAX)
+        .max_header_size(HEADERS_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {

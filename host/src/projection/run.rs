@@ -180,9 +180,8 @@ impl Run {
             return Ok(Ok(()));
         }
         let tables = Arc::new(table_changes(keys, changes));
-        self.rows.remember(&tables, hashes, self.commits.done());
-        self.idle = None;
-        self.commits.push(Commit { tables, checkpoint }).await?;
+        self.rows.remember(&tables, hashes, self.commits.done_with_rows());
+        self.push(Commit { tables, checkpoint }).await?;
         Ok(Ok(()))
     }
 
@@ -190,13 +189,21 @@ impl Run {
     fn pass(&mut self, checkpoint: Checkpoint) {
         let due = self.idle.as_ref().map_or_else(|| Instant::now() + IDLE_CHECKPOINT, |&(_, due)| due);
         self.idle = Some((checkpoint, due));
+        if self.commits.are_done() {
+            self.board.folded(&self.id, checkpoint.position, None);
+        }
     }
 
     async fn write_idle(&mut self) -> Result<(), ReadModelError> {
         match self.idle.take() {
-            Some((checkpoint, _)) => self.commits.push(Commit { tables: Arc::default(), checkpoint }).await,
+            Some((checkpoint, _)) => self.push(Commit { tables: Arc::default(), checkpoint }).await,
             None => Ok(()),
         }
+    }
+
+    async fn push(&mut self, commit: Commit) -> Result<(), ReadModelError> {
+        self.idle = None;
+        self.commits.push(commit).await
     }
 
     fn problem(&self, batch: &Batch, row: usize, fault: &Fault) -> Problem {

@@ -25,7 +25,15 @@ const RATE_WINDOW: Duration = Duration::from_secs(5);
 pub(super) struct Commits {
     sender: Option<mpsc::Sender<Order>>,
     task: Option<JoinHandle<Result<(), Error>>>,
-    committed: Arc<AtomicU64>,
+    pushed: u64,
+    done: Arc<Done>,
+}
+
+/// How many commits are done: all of them, and those that wrote rows.
+#[derive(Debug, Default)]
+struct Done {
+    all: AtomicU64,
+    with_rows: AtomicU64,
 }
 
 /// What the writer is to do.
@@ -39,14 +47,19 @@ enum Order {
 impl Commits {
     pub(super) fn start(writer: Writer, board: Board, id: VersionId) -> Self {
         let (sender, orders) = mpsc::channel(COMMITS_WAITING);
-        let committed = Arc::new(AtomicU64::new(0));
-        let task = tokio::spawn(write(writer, orders, board, id, Arc::clone(&committed)));
-        Self { sender: Some(sender), task: Some(task), committed }
+        let done = Arc::new(Done::default());
+        let task = tokio::spawn(write(writer, orders, board, id, Arc::clone(&done)));
+        Self { sender: Some(sender), task: Some(task), pushed: 0, done }
     }
 
-    /// How many commits with rows are done.
-    pub(super) fn done(&self) -> u64 {
-        self.committed.load(Ordering::Acquire)
+    /// How many commits that write rows are done.
+    pub(super) fn done_with_rows(&self) -> u64 {
+        self.done.with_rows.load(Ordering::Acquire)
+    }
+
+    /// Whether all that was pushed is committed.
+    pub(super) fn are_done(&self) -> bool {
+        self.done.all.load(Ordering::Acquire) == self.pushed
     }
 
     /// Queues a commit; waits while too many wait already.
@@ -54,6 +67,7 @@ impl Commits {
     /// # Errors
     /// Why an earlier one failed.
     pub(super) async fn push(&mut self, commit: Commit) -> Result<(), Error> {
+        self.pushed += 1;
         self.order(Order::Commit(commit)).await
     }
 
@@ -97,7 +111,7 @@ impl Commits {
     }
 }
 
-async fn write(mut writer: Writer, mut orders: mpsc::Receiver<Order>, board: Board, id: VersionId, committed: Arc<AtomicU64>) -> Result<(), Error> {
+async fn write(mut writer: Writer, mut orders: mpsc::Receiver<Order>, board: Board, id: VersionId, done: Arc<Done>) -> Result<(), Error> {
     let mut rate = Rate::default();
     while let Some(order) = orders.recv().await {
         let commit = match order {
@@ -110,8 +124,9 @@ async fn write(mut writer: Writer, mut orders: mpsc::Receiver<Order>, board: Boa
         };
         writer.commit(&commit).await?;
         if !commit.tables.is_empty() {
-            committed.fetch_add(1, Ordering::AcqRel);
+            done.with_rows.fetch_add(1, Ordering::AcqRel);
         }
+        done.all.fetch_add(1, Ordering::AcqRel);
         let position = commit.checkpoint.position;
         board.folded(&id, position, Some(rate.note(position)));
     }

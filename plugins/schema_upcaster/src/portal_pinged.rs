@@ -23,7 +23,7 @@ mod tests {
     #[test]
     fn is_dropped() {
         Spec::upcast::<PortalPingedV1>()
-            .given("family-0042", json!({ "session": "session-0042-1" }))
+            .given("family-0042", json!({ "visit": "visit-0042-1" }))
             .then_none();
     }
 }

@@ -1,0 +1,82 @@
+//! What is printed: figures, and how they compare within the run.
+
+use std::time::Duration;
+
+use crate::history::Shape;
+
+/// Several measurements of the same.
+#[derive(Default)]
+pub(crate) struct Median(Vec<f64>);
+
+impl Median {
+    pub(crate) fn add(&mut self, value: f64) {
+        self.0.push(value);
+        self.0.sort_by(f64::total_cmp);
+    }
+
+    fn value(&self) -> f64 {
+        self.0.get(self.0.len() / 2).copied().unwrap_or(f64::NAN)
+    }
+
+    /// `median (best to worst)` in thousands a second, of seconds for `events`.
+    fn rates(&self, events: u64) -> String {
+        let rate = |seconds: f64| events as f64 / seconds / 1e3;
+        let (best, worst) = (self.0.first().copied().unwrap_or(f64::NAN), self.0.last().copied().unwrap_or(f64::NAN));
+        format!("{:8.1} k/s  ({:.1} to {:.1})", rate(self.value()), rate(worst), rate(best))
+    }
+}
+
+pub(crate) struct Report {
+    events: u64,
+}
+
+impl Report {
+    pub(crate) fn begin(events: u64) -> Self {
+        println!("Benchmarks of fantascope {} with {events} events; medians (worst to best)", env!("CARGO_PKG_VERSION"));
+        Self { events }
+    }
+
+    pub(crate) fn rebuilds(&mut self, shape: Shape, arms: &[Median; 7]) {
+        let names = [
+            "reading alone", "guest alone", "writing alone", "rebuild, sandboxed", "rebuild, native",
+            "by hand, transaction per page", "by hand, transaction per event",
+        ];
+        println!("\n{shape:?}");
+        for (name, arm) in names.iter().zip(arms) {
+            println!("  {name:32} {}", arm.rates(self.events));
+        }
+        let [read, guest, write, sandbox, native, page, event] = arms.each_ref().map(Median::value);
+        let slowest = read.max(guest).max(write);
+        println!("  price of the sandbox (sandboxed / native, time)   {:.2}", sandbox / native);
+        println!("  rebuild's rate / slowest stage's                  {:.2}", slowest / sandbox);
+        println!("  rebuild's rate / reading's                        {:.2}", read / sandbox);
+        println!("  rebuild's rate / by hand, transaction per page    {:.1}", page / sandbox);
+        println!("  rebuild's rate / by hand, transaction per event   {:.1}", event / sandbox);
+    }
+
+    pub(crate) fn appends(&mut self, rates: &[Median; 3]) {
+        println!("\nAppends, events a second, synced to disk before the answer: median (worst to best)");
+        for (name, rate) in ["lists of 100", "one by one", "one by one, 32 callers"].iter().zip(rates) {
+            let (worst, best) = (rate.0.first().copied().unwrap_or(f64::NAN), rate.0.last().copied().unwrap_or(f64::NAN));
+            println!("  {name:32} {:10.0}  ({worst:.0} to {best:.0})", rate.value());
+        }
+    }
+
+    /// `delays` are sorted.
+    pub(crate) fn latency(&mut self, delays: &[Duration]) {
+        let at = |share: f64| delays[((delays.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+        println!("\nFrom an append's answer to the readable row, at 200 appends a second");
+        println!("  median {:.2} ms, 99th percentile {:.2} ms, worst {:.2} ms", at(0.5), at(0.99), at(1.0));
+    }
+
+    pub(crate) fn memory(&mut self, peaks: &[(u64, u64)]) {
+        println!("\nPeak memory of a rebuild");
+        for (events, kilobytes) in peaks {
+            println!("  {events:>10} events  {:.0} MiB", *kilobytes as f64 / 1024.0);
+        }
+    }
+
+    pub(crate) fn end(self) {
+        println!();
+    }
+}
