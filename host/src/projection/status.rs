@@ -9,6 +9,9 @@ use utoipa::ToSchema;
 use crate::change::{Manifest, TableDefinition, VersionId};
 use crate::event::{Position, Timestamp};
 
+/// A rate that was not renewed for so long has fallen to nothing.
+const RATE_SECONDS: f64 = 5.0;
+
 /// What a projection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -90,7 +93,8 @@ pub(super) struct Observed {
     pub(super) position: Position,
     /// Where the backfill began and where it ends.
     pub(super) backfill: (Position, Position),
-    pub(super) events_per_second: f64,
+    /// And when that was so.
+    pub(super) rate: (f64, Timestamp),
     pub(super) error: Option<Problem>,
     /// Since when it is behind, while it backfills.
     pub(super) behind_since: Timestamp,
@@ -131,7 +135,9 @@ impl Board {
     pub(super) fn folded(&self, id: &VersionId, position: Position, events_per_second: Option<f64>) {
         self.update(id, |observed| {
             observed.position = observed.position.max(position);
-            observed.events_per_second = events_per_second.unwrap_or(observed.events_per_second);
+            if let Some(rate) = events_per_second {
+                observed.rate = (rate, Timestamp::now());
+            }
             while observed.waiting.front().is_some_and(|&(up_to, _)| up_to <= position) {
                 observed.waiting.pop_front();
             }
@@ -183,7 +189,9 @@ impl Entry {
         let progress = if all == 0 { 1.0 } else { (done as f64 / all as f64).min(1.0) };
         let left = end.ahead_of(observed.position) as f64;
         let backfilling = observed.phase == Phase::Backfilling;
-        let eta_seconds = (backfilling && observed.events_per_second > 0.0).then(|| left / observed.events_per_second);
+        let (rate, rated_at) = observed.rate;
+        let rate = if now.seconds_since(rated_at) > RATE_SECONDS { 0.0 } else { rate };
+        let eta_seconds = (backfilling && rate > 0.0).then(|| left / rate);
         let lag_events = head.ahead_of(observed.position);
         let waiting_since = match observed.phase {
             Phase::Following => observed.waiting.front().map(|&(_, read_at)| read_at),
@@ -200,7 +208,7 @@ impl Entry {
             head: head.max(observed.position),
             lag_events,
             lag_seconds: waiting_since.map_or(0.0, |since| now.seconds_since(since).max(0.0)),
-            events_per_second: observed.events_per_second,
+            events_per_second: rate,
             progress,
             eta_seconds,
             error: observed.error.clone(),

@@ -73,7 +73,7 @@ impl Projections {
             live: prepared.live,
             position,
             backfill: (position, head),
-            events_per_second: 0.0,
+            rate: (0.0, Timestamp::now()),
             error: None,
             behind_since: Timestamp::now(),
             waiting: std::collections::VecDeque::new(),

@@ -1,0 +1,7 @@
+//! The HTTP interface: what each route answers, and how each fault is told.
+
+mod access;
+mod appending;
+mod host;
+mod operation;
+mod reading;

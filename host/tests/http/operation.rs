@@ -1,0 +1,110 @@
+//! Plugins, health, metrics and the documentation.
+
+use axum::body::Body;
+use axum::http::StatusCode;
+use fantascope::http::{PluginInfo, PluginStatus};
+use serde_json::json;
+
+use crate::host::{Host, event, request};
+
+#[tokio::test]
+async fn lists_plugins() {
+    let host = Host::new(|_| {}).await;
+    let plugin = PluginInfo {
+        file: "b.wasm".to_owned(),
+        kind: None,
+        name: None,
+        version: None,
+        sdk: None,
+        digest: "00".repeat(32),
+        size_bytes: 7,
+        status: PluginStatus::Refused,
+        error: Some("it is no component".to_owned()),
+    };
+    host.api.plugins.put(plugin.clone());
+    host.api.plugins.put(PluginInfo { file: "a.wasm".to_owned(), ..plugin.clone() });
+    host.api.plugins.put(PluginInfo { size_bytes: 8, ..plugin });
+    let plugins = host.get("/v1/plugins").await.json();
+    assert_eq!((&plugins[0]["file"], &plugins[1]["file"], &plugins[1]["size_bytes"]), (&json!("a.wasm"), &json!("b.wasm"), &json!(8)));
+    assert_eq!((&plugins[0]["status"], plugins.as_array().map(Vec::len)), (&json!("refused"), Some(2)));
+}
+
+#[tokio::test]
+async fn says_whether_it_lives_and_can_work() {
+    let host = Host::new(|_| {}).await;
+    assert_eq!(host.get("/livez").await.json(), json!({ "status": "alive" }));
+    assert_eq!(host.get("/readyz").await.json(), json!({ "status": "ready" }));
+}
+
+#[tokio::test]
+async fn counts_requests_by_route_and_never_by_aggregate() {
+    let host = Host::new(|_| {}).await;
+    for number in 0..3 {
+        host.append(&format!("Order/secret-{number}"), None, json!([event(1)])).await;
+    }
+    host.get("/nowhere/at/all").await;
+    host.send(request("BREW", "/v1/events").body(Body::empty()).expect("a request")).await;
+    let metrics = host.get("/metrics").await;
+    for line in [
+        "fantascope_store_head_position 3\n",
+        "fantascope_http_requests_total{method=\"POST\",route=\"/v1/aggregates/{type}/{id}/events\",status=\"201\"} 3\n",
+        "fantascope_http_requests_total{method=\"GET\",route=\"unmatched\",status=\"404\"} 1\n",
+        "fantascope_http_requests_total{method=\"other\",route=\"/v1/events\",status=\"405\"} 1\n",
+        "fantascope_http_request_duration_seconds_count{",
+        "fantascope_build_info{version=\"",
+        "# TYPE fantascope_projection_lag_seconds gauge\n",
+        "# EOF\n",
+    ] {
+        assert!(metrics.text.contains(line), "{} should contain {line}", metrics.text);
+    }
+    assert!(!metrics.text.contains("secret"), "{}", metrics.text);
+}
+
+#[tokio::test]
+async fn the_description_lists_every_route_of_the_contract() {
+    let host = Host::new(|_| {}).await;
+    let document = host.get("/openapi.json").await.json();
+    let mut paths: Vec<&str> = document["paths"].as_object().expect("paths").keys().map(String::as_str).collect();
+    paths.sort_unstable();
+    assert_eq!(
+        paths,
+        [
+            "/livez",
+            "/metrics",
+            "/readyz",
+            "/v1/aggregates/{type}/{id}/events",
+            "/v1/events",
+            "/v1/events/live",
+            "/v1/plugins",
+            "/v1/projections",
+            "/v1/projections/{name}",
+            "/v1/projections/{name}/tables/{table}",
+        ]
+    );
+    for (path, methods) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in methods.as_object().expect("methods") {
+            assert!(operation["responses"].is_object() && operation["operationId"].is_string(), "{method} {path}");
+        }
+    }
+    assert!(document["components"]["schemas"]["ProblemDetails"].is_object());
+    assert!(document["components"]["schemas"]["StoredEvent"].is_object());
+    assert_eq!(document["components"]["securitySchemes"]["token"]["scheme"], "bearer");
+}
+
+#[tokio::test]
+async fn the_documentation_needs_no_internet() {
+    let host = Host::new(|_| {}).await;
+    let page = host.get("/docs/").await;
+    assert_eq!(page.status, StatusCode::OK);
+    let initializer = host.get("/docs/swagger-initializer.js").await;
+    assert_eq!(initializer.status, StatusCode::OK);
+    assert!(initializer.text.contains("/openapi.json") && initializer.text.contains("\"validatorUrl\": \"none\""), "{}", initializer.text);
+    for text in [&page.text, &initializer.text] {
+        for scheme in ["http://", "https://", "src=\"//"] {
+            assert!(!text.contains(scheme), "{text}");
+        }
+    }
+    for file in page.text.split(['"', '\'']).filter(|part| part.starts_with("./")) {
+        assert_eq!(host.get(&format!("/docs/{}", &file[2..])).await.status, StatusCode::OK, "{file}");
+    }
+}

@@ -1,0 +1,18 @@
+//! The host as a whole, without its network: guests in their sandbox, real files,
+//! every projection at work.
+//!
+//! The guests come from `cargo xtask guests`, which these tests call unless
+//! `FANTASCOPE_GUESTS` names their folder. `FANTASCOPE_SOAK=1` makes some run long.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+mod admission;
+mod guests;
+mod history;
+mod hostile;
+mod lies;
+mod place;
+mod replay;
+mod scenarios;
+mod tail;
+mod tidy;
+mod upcasters;

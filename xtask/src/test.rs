@@ -1,0 +1,66 @@
+//! `cargo xtask test`: everything that must hold before a change goes in.
+
+use std::path::Path;
+
+use crate::cargo::{self, FAULTS, build_host, is_installed};
+use crate::steps::Steps;
+use crate::{bindings, guests, permits, standalone};
+
+/// Crates whose comments hold examples that are run.
+const WITH_EXAMPLES: [&str; 1] = ["fantascope-sdk"];
+
+/// Runs all steps.
+///
+/// # Errors
+/// If one fails.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let mut steps = Steps::default();
+    steps.run("bindings are what the WIT gives", bindings::check);
+    let guests = steps.run("guests", guests::build);
+    let host = steps.run("host", build_host);
+    match (&guests, &host) {
+        (Some(guests), Some(host)) => {
+            test(&mut steps, guests);
+            steps.run("examples in comments", examples);
+            steps.run("new plugins pass their tests", || standalone::templates(host));
+            steps.run("plugins/order_list passes in the sandbox", || standalone::test(host, "plugins/order_list"));
+            steps.run("examples/permits passes in the sandbox", || standalone::test(host, "examples/permits"));
+            permits(&mut steps, host);
+        }
+        _ => steps.note("without guests and host nothing else was tested"),
+    }
+    steps.end()
+}
+
+fn test(steps: &mut Steps, guests: &Path) {
+    let runner: &[&str] = if is_installed("cargo-nextest", "--version") {
+        &["nextest", "run"]
+    } else {
+        steps.note("cargo-nextest is not installed: used cargo test");
+        &["test", "--all-targets", "--exclude", "xtask"]
+    };
+    steps.run("tests", || {
+        let mut command = cargo::cargo(runner);
+        cargo::run(command.args(["--workspace", "--features", FAULTS]).env("FANTASCOPE_GUESTS", guests))
+    });
+}
+
+fn examples() -> anyhow::Result<()> {
+    let mut command = cargo::cargo(&["test", "--doc"]);
+    WITH_EXAMPLES.iter().for_each(|name| {
+        command.args(["--package", name]);
+    });
+    cargo::run(&mut command)
+}
+
+fn permits(steps: &mut Steps, host: &Path) {
+    let Some(events) = std::env::var_os("FANTASCOPE_PERMITS") else {
+        return steps.note("the real events of examples/permits are not here: set FANTASCOPE_PERMITS to their file");
+    };
+    for program in ["jq", "curl"] {
+        if !is_installed(program, "--version") {
+            return steps.note(format!("{program} is not installed: the figures of examples/permits were not checked"));
+        }
+    }
+    steps.run("figures of examples/permits", || permits::check(host, Path::new(&events)));
+}
