@@ -195,7 +195,7 @@ impl Column {
     fn value_fits(&self, of_type: ColumnType, row: usize) -> bool {
         match (of_type, &self.cells) {
             (ColumnType::Boolean, Cells::Booleans(values)) => values[row] <= 1,
-            (ColumnType::Float, Cells::Floats(values)) => !values[row].is_nan(),
+            (ColumnType::Float, Cells::Floats(values)) => values[row].is_finite(),
             (ColumnType::Text, Cells::Texts(texts)) => !texts.get(row).contains('\0'),
             (ColumnType::Decimal, Cells::Texts(texts)) => is_decimal(texts.get(row)),
             (ColumnType::Json, Cells::Texts(texts)) => {
@@ -266,7 +266,9 @@ mod tests {
         check(&inside, ColumnType::Text, 2, "ends do not fit");
         let null = Column { nulls: vec![1], cells: Cells::Integers(vec![0]) };
         check(&null, ColumnType::Integer, 1, "not nullable");
-        check(&Column { nulls: vec![], cells: Cells::Floats(vec![f64::NAN]) }, ColumnType::Float, 1, "not a float");
+        for value in [f64::NAN, f64::INFINITY] {
+            check(&Column { nulls: vec![], cells: Cells::Floats(vec![value]) }, ColumnType::Float, 1, "not a float");
+        }
         check(&Column { nulls: vec![], cells: Cells::Booleans(vec![2]) }, ColumnType::Boolean, 1, "not a boolean");
         let short = Column { nulls: vec![], cells: Cells::Blobs(Blobs { joined: vec![1], ends: vec![1] }) };
         check(&short, ColumnType::Uuid, 1, "not a uuid");

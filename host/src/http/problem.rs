@@ -99,10 +99,7 @@ impl From<store::Error> for Problem {
                 .with("aggregate_id", aggregate_id)
                 .with("expected_version", expected)
                 .with("actual_version", actual),
-            Error::IdReused { event_id, position } if position.0 == 0 => {
-                Self::new(Code::EventIdReused, format!("event id {event_id} occurs twice in this append"))
-                    .with("event_id", event_id.to_string())
-            }
+            Error::IdTwice { event_id } => Self::new(Code::EventIdReused, detail).with("event_id", event_id.to_string()),
             Error::IdReused { event_id, position } => Self::new(Code::EventIdReused, detail)
                 .with("event_id", event_id.to_string())
                 .with("position", position.0),

@@ -42,7 +42,17 @@ impl From<FeedError> for Stop {
 
 impl From<ReadModelError> for Stop {
     fn from(fault: ReadModelError) -> Self {
-        Self::Broken(fault.to_string())
+        match fault {
+            // To take it back would only make the two take it from each other for ever.
+            ReadModelError::Fenced { .. } => Self::Failed(Problem {
+                code: "fenced".to_owned(),
+                message: fault.to_string(),
+                position: None,
+                event_id: None,
+                since: Timestamp::now(),
+            }),
+            fault => Self::Broken(fault.to_string()),
+        }
     }
 }
 

@@ -139,7 +139,9 @@ impl TableWriter {
             .collect();
         let action = if updates.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", updates.join(", ")) };
         Self {
-            insert: format!("INSERT INTO {physical} ({}) VALUES ", names(table.columns.iter().map(|column| &column.name))),
+            // OR FAIL: else SQLite keeps a journal for each statement, to undo a part of
+            // it. Here a statement that fails takes the whole transaction with it anyway.
+            insert: format!("INSERT OR FAIL INTO {physical} ({}) VALUES ", names(table.columns.iter().map(|column| &column.name))),
             row: placeholders(table.columns.len()),
             on_conflict: format!(" ON CONFLICT ({key}) DO {action}"),
             delete: format!("DELETE FROM {physical} WHERE ({key}) IN (VALUES "),

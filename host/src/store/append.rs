@@ -46,6 +46,8 @@ pub enum Error {
     Conflict { aggregate_type: String, aggregate_id: String, expected: u64, actual: u64 },
     #[error("event id {event_id} is taken by another event, at position {position}: an id can be repeated only with the same content")]
     IdReused { event_id: Uuid, position: Position },
+    #[error("event id {event_id} occurs twice in this append")]
+    IdTwice { event_id: Uuid },
     #[error("event {index}: {source}")]
     Invalid { index: usize, source: Invalid },
     #[error(transparent)]
@@ -299,7 +301,7 @@ impl Append {
         let mut sorted = ids.to_vec();
         sorted.sort_unstable();
         match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(Error::IdReused { event_id: pair[0], position: Position::START }),
+            Some(pair) => Err(Error::IdTwice { event_id: pair[0] }),
             None => Ok(None),
         }
     }

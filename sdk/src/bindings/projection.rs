@@ -281,7 +281,7 @@ pub mod fantascope {
                 Boolean,
                 /// `cells.integers`; 64 bits, signed.
                 Integer,
-                /// `cells.floats`; never NaN.
+                /// `cells.floats`; finite.
                 Float,
                 /// `cells.texts`; digits with an optional sign and an optional point, such as
                 /// `-12.50`; at most 38 digits.
