@@ -1,12 +1,14 @@
 //! Which plugins there are: the files of a folder, each admitted or refused.
 //!
-//! Level 3: knows guests; runs nothing.
+//! Level 3: knows guests and what upcasters need of each other; runs nothing.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::change::Digest;
+use crate::change::{Digest, UpcasterManifest};
 use crate::guest::{Admitted, Kind, Refusal, Sandbox, digest};
+use crate::upcast::{Clash, check};
 
 /// Names of projections that would meet the host's own tables, or the database's.
 const RESERVED: &[&str] = &["fantascope", "sqlite", "pg", "mysql", "information_schema"];
@@ -33,6 +35,10 @@ pub enum Rejected {
     Copy(String),
     #[error("`{other}` is {what}, too, but with other bytes: raise the version, or take one of them away")]
     Twin { other: String, what: String },
+    #[error("`{0}` is a higher version of the same upcaster")]
+    Superseded(String),
+    #[error(transparent)]
+    Clash(#[from] Clash),
     #[error("projection names must not begin with `{0}`: choose another")]
     Reserved(&'static str),
 }
@@ -46,6 +52,8 @@ impl Rejected {
             Self::Refused(refusal) => refusal.code(),
             Self::Copy(_) => "plugin_copy",
             Self::Twin { .. } => "plugin_twin",
+            Self::Superseded(_) => "plugin_superseded",
+            Self::Clash(_) => "plugin_clash",
             Self::Reserved(_) => "plugin_name_reserved",
         }
     }
@@ -77,6 +85,8 @@ pub fn scan(folder: &Path, sandbox: &Sandbox) -> Result<Vec<Entry>, Unusable> {
     files.sort();
     let mut entries: Vec<Entry> = files.iter().map(|path| admit(path, sandbox)).collect();
     reject_twins(&mut entries);
+    reject_superseded(&mut entries);
+    reject_clashes(&mut entries);
     Ok(entries)
 }
 
@@ -138,6 +148,39 @@ fn reject_twins(entries: &mut [Entry]) {
         for other in others {
             entries[other].outcome = Err(Rejected::Twin { other: first_file.clone(), what: what.clone() });
         }
+    }
+}
+
+/// Of the versions of an upcaster the highest one counts.
+fn reject_superseded(entries: &mut [Entry]) {
+    for number in 0..entries.len() {
+        let Some(own) = upcaster(&entries[number]) else { continue };
+        let is_higher = |other: &&Entry| upcaster(other).is_some_and(|other| other.name == own.name && other.version > own.version);
+        if let Some(higher) = entries.iter().find(is_higher) {
+            let file = higher.file.clone();
+            entries[number].outcome = Err(Rejected::Superseded(file));
+        }
+    }
+}
+
+/// An upcaster that can't work together with those before it is left out; the others go on.
+fn reject_clashes(entries: &mut [Entry]) {
+    let mut accepted: Vec<Arc<UpcasterManifest>> = Vec::new();
+    for entry in entries {
+        let Some(own) = upcaster(entry) else { continue };
+        let own = Arc::clone(own);
+        let together: Vec<&UpcasterManifest> = accepted.iter().map(|manifest| &**manifest).chain([&*own]).collect();
+        match check(&together) {
+            Ok(()) => accepted.push(own),
+            Err(clash) => entry.outcome = Err(clash.into()),
+        }
+    }
+}
+
+fn upcaster(entry: &Entry) -> Option<&Arc<UpcasterManifest>> {
+    match &entry.outcome.as_ref().ok()?.kind {
+        Kind::Upcaster(plugin) => Some(&plugin.manifest),
+        Kind::Projection(_) => None,
     }
 }
 

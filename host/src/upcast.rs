@@ -72,28 +72,8 @@ impl Chain {
     /// # Errors
     /// If two take the same, or events would be upcast for ever.
     pub fn new(upcasters: Vec<(Arc<UpcasterManifest>, Box<dyn Upcast>)>) -> Result<Self, Clash> {
-        let mut takers: HashMap<EventType, usize> = HashMap::new();
-        for (number, (manifest, _)) in upcasters.iter().enumerate() {
-            for step in &manifest.steps {
-                if let Some(first) = takers.insert(step.takes.clone(), number) {
-                    return Err(Clash::Twice {
-                        event_type: step.takes.clone(),
-                        first: upcasters[first].0.name.to_string(),
-                        second: manifest.name.to_string(),
-                    });
-                }
-            }
-        }
-        let mut gives: HashMap<&EventType, &[EventType]> = HashMap::new();
-        for step in upcasters.iter().flat_map(|(manifest, _)| &manifest.steps) {
-            gives.insert(&step.takes, &step.gives);
-        }
-        let mut kinds = HashMap::new();
-        for &taken in gives.keys() {
-            let mut reached = Vec::new();
-            follow(taken, &gives, &mut Vec::new(), &mut reached)?;
-            kinds.insert(taken.clone(), reached);
-        }
+        let manifests: Vec<&UpcasterManifest> = upcasters.iter().map(|(manifest, _)| &**manifest).collect();
+        let (takers, kinds) = (takers(&manifests)?, kinds(&manifests)?);
         Ok(Self { upcasters, takers, kinds })
     }
 
@@ -158,6 +138,47 @@ impl Chain {
             }
         }
     }
+}
+
+/// Whether upcasters can work together.
+///
+/// # Errors
+/// If two take the same, or events would be upcast for ever.
+pub fn check(manifests: &[&UpcasterManifest]) -> Result<(), Clash> {
+    takers(manifests)?;
+    kinds(manifests).map(|_| ())
+}
+
+/// Which of the upcasters takes what.
+fn takers(manifests: &[&UpcasterManifest]) -> Result<HashMap<EventType, usize>, Clash> {
+    let mut takers: HashMap<EventType, usize> = HashMap::new();
+    for (number, manifest) in manifests.iter().enumerate() {
+        for step in &manifest.steps {
+            if let Some(first) = takers.insert(step.takes.clone(), number) {
+                return Err(Clash::Twice {
+                    event_type: step.takes.clone(),
+                    first: manifests[first].name.to_string(),
+                    second: manifest.name.to_string(),
+                });
+            }
+        }
+    }
+    Ok(takers)
+}
+
+/// For each type that is taken: the names of all types that may come of it.
+fn kinds(manifests: &[&UpcasterManifest]) -> Result<HashMap<EventType, Vec<Arc<str>>>, Clash> {
+    let mut gives: HashMap<&EventType, &[EventType]> = HashMap::new();
+    for step in manifests.iter().flat_map(|manifest| &manifest.steps) {
+        gives.insert(&step.takes, &step.gives);
+    }
+    let mut kinds = HashMap::new();
+    for &taken in gives.keys() {
+        let mut reached = Vec::new();
+        follow(taken, &gives, &mut Vec::new(), &mut reached)?;
+        kinds.insert(taken.clone(), reached);
+    }
+    Ok(kinds)
 }
 
 fn row_count(batch: &Batch) -> u32 {

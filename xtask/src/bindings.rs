@@ -23,23 +23,13 @@ struct World {
 }
 
 const WORLDS: &[World] = &[
-    World {
-        name: "projection-plugin",
-        file: "projection.rs",
-        shared: &[],
-    },
+    World { name: "projection-plugin", file: "projection.rs", shared: &[] },
     World {
         name: "upcaster-plugin",
         file: "upcaster.rs",
         shared: &[
-            (
-                "types",
-                "crate::bindings::projection::fantascope::plugin::types",
-            ),
-            (
-                "log",
-                "crate::bindings::projection::fantascope::plugin::log",
-            ),
+            ("types", "crate::bindings::projection::fantascope::plugin::types"),
+            ("log", "crate::bindings::projection::fantascope::plugin::log"),
         ],
     },
 ];
@@ -57,19 +47,14 @@ pub(crate) fn check() -> anyhow::Result<()> {
     for (path, text) in generate()? {
         let committed = fs::read_to_string(&path).unwrap_or_default();
         if committed != text {
-            bail!(
-                "{} is not what the WIT in {WIT} gives: run `cargo xtask bindings`",
-                path.display()
-            );
+            bail!("{} is not what the WIT in {WIT} gives: run `cargo xtask bindings`", path.display());
         }
     }
     Ok(())
 }
 
 fn generate() -> anyhow::Result<Vec<(PathBuf, String)>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .context("xtask has no parent folder")?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no parent folder")?;
     WORLDS
         .iter()
         .map(|world| {
@@ -93,12 +78,7 @@ fn bindings_of(wit: &Path, world: &World) -> anyhow::Result<String> {
         with: world
             .shared
             .iter()
-            .map(|(interface, path)| {
-                (
-                    format!("{PACKAGE}/{interface}@{VERSION}"),
-                    WithOption::Path((*path).to_owned()),
-                )
-            })
+            .map(|(interface, path)| (format!("{PACKAGE}/{interface}@{VERSION}"), WithOption::Path((*path).to_owned())))
             .collect(),
         ..Opts::default()
     };

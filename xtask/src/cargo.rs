@@ -74,8 +74,7 @@ pub(crate) fn artifacts(command: &mut Command) -> anyhow::Result<Vec<Value>> {
 /// # Errors
 /// If it can't be built.
 pub(crate) fn build_host() -> anyhow::Result<PathBuf> {
-    let mut command =
-        cargo(&["build", "--package", "fantascope", "--bin", "fantascope", "--features", FAULTS]);
+    let mut command = cargo(&["build", "--package", "fantascope", "--bin", "fantascope", "--features", FAULTS]);
     let artifacts = artifacts(command.arg("--message-format=json-render-diagnostics"))?;
     let program = artifacts.iter().find_map(|artifact| artifact["executable"].as_str());
     program.map(PathBuf::from).context("cargo does not say where the program `fantascope` is")

@@ -98,7 +98,8 @@ fn collect(built: &[(&String, PathBuf)]) -> anyhow::Result<PathBuf> {
     fs::create_dir_all(&folder)?;
     for entry in fs::read_dir(&folder)? {
         let path = entry?.path();
-        let is_known = built.iter().any(|(name, _)| path.file_name().is_some_and(|file| file == &*format!("{name}.wasm")));
+        let is_known =
+            built.iter().any(|(name, _)| path.file_name().is_some_and(|file| file == &*format!("{name}.wasm")));
         if !is_known {
             fs::remove_file(&path)?;
         }

@@ -21,7 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// # Errors
 /// If the figures differ.
 pub(crate) fn check(program: &Path, events: &Path) -> anyhow::Result<()> {
-    let events = events.canonicalize().with_context(|| format!("FANTASCOPE_PERMITS: cannot find `{}`", events.display()))?;
+    let events =
+        events.canonicalize().with_context(|| format!("FANTASCOPE_PERMITS: cannot find `{}`", events.display()))?;
     let place = tempfile::tempdir().context("no temporary folder")?;
     let plugins = place.path().join("plugins");
     fs::create_dir(&plugins)?;
@@ -29,7 +30,8 @@ pub(crate) fn check(program: &Path, events: &Path) -> anyhow::Result<()> {
         place.path().join("fantascope.toml"),
         "[store]\nurl = \"sqlite:permits.sqlite\"\n[plugins]\ndir = \"plugins\"\ncache = \"cache\"\n",
     )?;
-    let built = fantascope(program, root(), &["--quiet", "build", "examples/permits"]).stderr(Stdio::inherit()).output()?;
+    let built =
+        fantascope(program, root(), &["--quiet", "build", "examples/permits"]).stderr(Stdio::inherit()).output()?;
     let component = String::from_utf8_lossy(&built.stdout).trim().to_owned();
     fs::copy(&component, plugins.join("permits.wasm")).with_context(|| format!("no component at `{component}`"))?;
     run(Command::new(program).current_dir(place.path()).arg("import").arg(&events))?;

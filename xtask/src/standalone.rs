@@ -10,13 +10,15 @@ use anyhow::Context as _;
 
 use crate::cargo::{root, run};
 
-/// The program `fantascope`, with `arguments`, in `folder`. What it builds goes to a
-/// folder that all of these share, so that their dependencies are built once.
+/// The program `fantascope`, with `arguments`, in `folder`. What it builds and compiles
+/// goes to a folder that all of these share, so that dependencies are built once and
+/// nothing is left in the sources.
 pub(crate) fn fantascope(program: &Path, folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.current_dir(folder).args(arguments).stdin(Stdio::null());
     if let Some(target) = program.ancestors().nth(2) {
-        command.env("CARGO_TARGET_DIR", target.join("standalone"));
+        let target = target.join("standalone");
+        command.env("FANTASCOPE__PLUGINS__CACHE", target.join("compiled")).env("CARGO_TARGET_DIR", target);
     }
     command
 }

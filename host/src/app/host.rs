@@ -6,6 +6,7 @@ use super::plugins;
 use crate::catalogue::{self, Entry};
 use crate::config::Config;
 use crate::database::Database;
+use crate::event::Position;
 use crate::guest::{Kind, Sandbox, Settings};
 use crate::http::PluginList;
 use crate::projection::{Projections, Resources, Upcasters, sandboxed};
@@ -48,8 +49,23 @@ impl Host {
             }
             plugins.put(plugins::info(entry, outcome.err()));
         }
+        say_what_runs(config, &entries, &projections, &read_model).await?;
         Ok(Self { store, read_model, projections, plugins })
     }
+}
+
+/// Says how many plugins there are, and which live versions nobody keeps up to date.
+async fn say_what_runs(config: &Config, entries: &[Entry], projections: &Projections, read_model: &ReadModel) -> anyhow::Result<()> {
+    let fit = entries.iter().filter(|entry| entry.outcome.is_ok()).count();
+    tracing::info!("{fit} of {} plugins in `{}` are fit to run", entries.len(), config.plugins.dir.display());
+    let running = projections.board().statuses(Position::START);
+    for version in read_model.versions().await?.iter().filter(|version| version.live) {
+        let id = &version.id;
+        if !running.iter().any(|status| status.projection == id.projection.as_str() && status.version == id.version) {
+            tracing::warn!("projection {id} is live, but no plugin here runs it: its tables stay as they are");
+        }
+    }
+    Ok(())
 }
 
 /// Opens the event store and the read models, which may share a database.

@@ -58,17 +58,15 @@ pub(super) fn spawn_server(listener: TcpListener, host: &Host, config: &Config, 
     tokio::spawn(http::serve(listener, api, stop))
 }
 
-/// An error that names every projection which has failed.
+/// An error that names every projection which has failed, and every plugin that was refused.
 pub(super) fn say_failures(host: &Host) -> anyhow::Result<()> {
-    let failed: Vec<String> = host
-        .projections
-        .board()
-        .statuses(host.store.head())
-        .into_iter()
-        .filter_map(|status| status.error.map(|error| error.message))
-        .collect();
-    match failed.as_slice() {
+    let failed = host.projections.board().statuses(host.store.head()).into_iter();
+    let failed = failed.filter_map(|status| status.error.map(|error| error.message));
+    let refused = host.plugins.get().into_iter();
+    let refused = refused.filter_map(|plugin| plugin.error.map(|error| format!("plugin {}: {error}", plugin.file)));
+    let reasons: Vec<String> = failed.chain(refused).collect();
+    match reasons.as_slice() {
         [] => Ok(()),
-        _ => anyhow::bail!("{}", failed.join("\n")),
+        _ => anyhow::bail!("{}", reasons.join("\n")),
     }
 }

@@ -76,7 +76,8 @@ impl Sandbox {
             let words = words.trim();
             let max = limits.compile_memory_bytes_max;
             return Err(match status.code() {
-                Some(_) if !words.is_empty() => CompileFault::Rejected(words.to_owned()),
+                // All else is a panic or a signal, as of a compiler that found no memory.
+                Some(1) if !words.is_empty() => CompileFault::Rejected(words.to_owned()),
                 _ => CompileFault::Died { status: status.to_string(), max },
             });
         }

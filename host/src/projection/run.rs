@@ -101,6 +101,8 @@ impl Run {
             let page = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
+                // A commit has failed: `finish` says why.
+                () = self.commits.ended() => return Ok(()),
                 page = self.feed.next() => page?,
                 () = sleep_until(idle_at) => {
                     self.write_idle().await?;
@@ -279,7 +281,7 @@ pub(super) fn history_changed(id: &VersionId, at: Position, expected: uuid::Uuid
     Some(Problem {
         code: "history_changed".to_owned(),
         message: format!(
-            "{id}: history changed: position {at} held event {expected} when it was folded, now it holds {found}; restore the event store, or rebuild the projection from the one that is there"
+            "{id}: history changed: position {at} held event {expected} when it was folded, now it holds {found}; restore the event store, or raise the projection's version to fold the one that is there"
         ),
         position: Some(at),
         event_id: Some(expected),

@@ -62,6 +62,14 @@ impl Commits {
         self.done.all.load(Ordering::Acquire) == self.pushed
     }
 
+    /// Waits until the writer ends, which it does by itself only if a commit failed.
+    pub(super) async fn ended(&self) {
+        match &self.sender {
+            Some(sender) => sender.closed().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Queues a commit; waits while too many wait already.
     ///
     /// # Errors
@@ -95,7 +103,7 @@ impl Commits {
 
     /// The writer has ended: why?
     async fn fail(&mut self) -> Result<(), Error> {
-        self.finish().await.and(Err(Error::Database(sqlx::Error::WorkerCrashed)))
+        self.finish().await.and(Err(Error::Closed))
     }
 
     /// Waits until all is written.
@@ -105,7 +113,7 @@ impl Commits {
     pub(super) async fn finish(&mut self) -> Result<(), Error> {
         self.sender = None;
         match self.task.take() {
-            Some(task) => task.await.unwrap_or(Err(Error::Database(sqlx::Error::WorkerCrashed))),
+            Some(task) => task.await.unwrap_or(Err(Error::Closed)),
             None => Ok(()),
         }
     }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::ddl::{names, physical_table, quote};
 use super::{Error, Prepared, ReadModel};
 use crate::change::{Cells, Changes, Column, Keys, Operation, TableDefinition, VersionId};
-use crate::database::{Database, Durability};
+use crate::database::{Database, Durability, pieces};
 use crate::event::{Position, Timestamp};
 
 /// Values that one statement binds at the most; SQLite takes 32,766.
@@ -162,16 +162,15 @@ impl TableWriter {
 
     /// `key_rows` are the rows of those keys that are put; value columns hold one row for each.
     async fn put(&self, connection: &mut SqliteConnection, changed: &TableChanges, key_rows: &[usize]) -> sqlx::Result<()> {
-        let rows_per_statement = (VALUES_PER_STATEMENT / self.columns).max(1);
-        for (chunk, key_rows) in key_rows.chunks(rows_per_statement).enumerate() {
-            let sql = self.statement(&self.insert, &self.row, key_rows.len(), &self.on_conflict);
+        for piece in pieces(key_rows.len(), VALUES_PER_STATEMENT / self.columns) {
+            let sql = self.statement(&self.insert, &self.row, piece.len(), &self.on_conflict);
             let mut query = sqlx::query(AssertSqlSafe(sql));
-            for (offset, &key_row) in key_rows.iter().enumerate() {
+            for row in piece {
                 for column in &changed.keys.columns {
-                    query = bind(query, column, key_row);
+                    query = bind(query, column, key_rows[row]);
                 }
                 for column in &changed.changes.columns {
-                    query = bind(query, column, chunk * rows_per_statement + offset);
+                    query = bind(query, column, row);
                 }
             }
             query.execute(&mut *connection).await?;
@@ -180,12 +179,12 @@ impl TableWriter {
     }
 
     async fn delete(&self, connection: &mut SqliteConnection, changed: &TableChanges, key_rows: &[usize]) -> sqlx::Result<()> {
-        for key_rows in key_rows.chunks((VALUES_PER_STATEMENT / self.key_columns).max(1)) {
-            let sql = self.statement(&self.delete, &self.key, key_rows.len(), ")");
+        for piece in pieces(key_rows.len(), VALUES_PER_STATEMENT / self.key_columns) {
+            let sql = self.statement(&self.delete, &self.key, piece.len(), ")");
             let mut query = sqlx::query(AssertSqlSafe(sql));
-            for &row in key_rows {
+            for row in piece {
                 for column in &changed.keys.columns {
-                    query = bind(query, column, row);
+                    query = bind(query, column, key_rows[row]);
                 }
             }
             query.execute(&mut *connection).await?;

@@ -16,6 +16,8 @@ const READERS: u32 = 8;
 pub enum Error {
     #[error("the read models failed: {0}")]
     Database(#[from] sqlx::Error),
+    #[error("the writer of the read models has ended")]
+    Closed,
     #[error("projection {id}: another host has taken it over, so nothing more is written here")]
     Fenced { id: VersionId },
     #[error(

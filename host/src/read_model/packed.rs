@@ -14,6 +14,8 @@ pub(super) fn expressions(of: &str, columns: &[ColumnDefinition]) -> Vec<String>
             let name = format!("{of}.{}", quote(column.name.as_str()));
             match column.of_type {
                 ColumnType::Bytes | ColumnType::Uuid => format!("hex({name}), {name} IS NULL"),
+                // JSON made by SQLite has 15 digits; 17 are needed to read the same number back.
+                ColumnType::Float => format!("iif({name} IS NULL, NULL, format('%!.17g', {name}))"),
                 _ => name,
             }
         })
@@ -103,7 +105,13 @@ fn push_cell<'de, A: SeqAccess<'de>>(column: &mut Column, row: &mut A) -> Result
     Ok(match &mut column.cells {
         Cells::Booleans(values) => add(row.next_element::<Option<u8>>()?, |value| values.push(value)),
         Cells::Integers(values) => add(row.next_element::<Option<i64>>()?, |value| values.push(value)),
-        Cells::Floats(values) => add(row.next_element::<Option<f64>>()?, |value| values.push(value)),
+        Cells::Floats(values) => match row.next_element::<Option<std::borrow::Cow<'de, str>>>()? {
+            Some(Some(digits)) => {
+                values.push(digits.parse().map_err(A::Error::custom)?);
+                Some(false)
+            }
+            other => other.map(|_| true),
+        },
         Cells::Texts(texts) => {
             add(row.next_element::<Option<std::borrow::Cow<'de, str>>>()?, |value| texts.push(&value))
         }
@@ -137,10 +145,11 @@ mod tests {
     fn cuts_rows_into_columns_with_their_nulls() {
         let column = |name: &str, of_type| ColumnDefinition { name: name.parse().expect("a name"), of_type, nullable: true };
         let columns = [column("a", ColumnType::Text), column("b", ColumnType::Bytes), column("c", ColumnType::Float)];
-        let json = r#"[[4,"x\"y","",1,1.5],[2,null,"00FF",0,null]]"#;
+        let json = r#"[[4,"x\"y","",1,"0.30000000000000004"],[2,null,"00FF",0,null]]"#;
         let (numbers, decoded) = decode(json, &columns).expect("rows");
         assert_eq!(numbers, [4, 2]);
         assert_eq!(decoded[0].to_json(ColumnType::Text, 0), "x\"y");
+        assert_eq!(decoded[2].to_json(ColumnType::Float, 0), 0.1 + 0.2);
         assert!(decoded[0].is_null(1) && decoded[1].is_null(0) && decoded[2].is_null(1));
         assert_eq!(decoded[1].to_json(ColumnType::Bytes, 1), "AP8=");
         assert!(decode("[[1,\"x\"]]", &columns).is_err(), "a short row is an error");

@@ -76,6 +76,8 @@ impl ReadModel {
     /// If the database fails.
     pub async fn finish_indexes(&self, id: &VersionId, tables: &[TableDefinition]) -> Result<(), Error> {
         let mut connection = self.database.writer(Durability::Full).await?;
+        // SQLite sorts in as much memory as its page cache may take.
+        sqlx::query("PRAGMA cache_size = -8192").execute(&mut connection).await?;
         for statement in tables.iter().flat_map(|table| create_indexes(id, table)) {
             let _turn = self.database.turn_to_write().await;
             sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await?;

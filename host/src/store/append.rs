@@ -307,18 +307,8 @@ impl Append {
     }
 
     fn is_same(&self, event: &NewEvent, stored: &StoredEvent) -> bool {
-        let metadata = event.metadata.as_deref().map_or("{}", serde_json::value::RawValue::get);
-        event.event_id == Some(stored.event_id)
-            && event.event_type == stored.event_type
-            && event.event_version == stored.event_version
-            && self.aggregate_type == stored.aggregate_type
-            && self.aggregate_id == stored.aggregate_id
-            && event.user_id == stored.user_id
-            && event.correlation_id == stored.correlation_id
-            && event.causation_id == stored.causation_id
+        event.event_id.is_some_and(|event_id| self.row(event, event_id, stored.aggregate_version).is_stored_as(stored))
             && event.event_timestamp.is_none_or(|at| at == stored.event_timestamp)
-            && metadata == stored.metadata.get()
-            && event.event_data.get() == stored.event_data.get()
     }
 }
 

@@ -150,15 +150,7 @@ fn row(event: &ImportedEvent) -> NewRow<'_> {
 }
 
 fn is_same(event: &ImportedEvent, stored: &StoredEvent) -> bool {
-    event.event_type == stored.event_type
-        && event.event_version == stored.event_version
-        && event.aggregate_type == stored.aggregate_type
-        && event.aggregate_id == stored.aggregate_id
+    row(event).is_stored_as(stored)
         && event.aggregate_version == stored.aggregate_version
         && event.event_timestamp == stored.event_timestamp
-        && event.user_id == stored.user_id
-        && event.correlation_id == stored.correlation_id
-        && event.causation_id == stored.causation_id
-        && event.metadata.as_deref().map_or("{}", serde_json::value::RawValue::get) == stored.metadata.get()
-        && event.event_data.get() == stored.event_data.get()
 }

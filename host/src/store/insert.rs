@@ -3,10 +3,11 @@
 use sqlx::{AssertSqlSafe, SqliteConnection};
 use uuid::Uuid;
 
-use crate::event::{Position, Timestamp};
+use crate::database::pieces;
+use crate::event::{Position, StoredEvent, Timestamp};
 
-/// Rows of one INSERT. 13 values each keep it far below SQLite's 32,766 parameters.
-const ROWS_PER_STATEMENT: usize = 100;
+/// Rows of one INSERT. 12 values each keep it far below SQLite's 32,766 parameters.
+const ROWS_PER_STATEMENT: usize = 128;
 
 /// An event as it is written.
 pub(super) struct NewRow<'a> {
@@ -24,12 +25,29 @@ pub(super) struct NewRow<'a> {
     pub(super) event_data: &'a str,
 }
 
+impl NewRow<'_> {
+    /// Whether `stored` is this event. When it happened and its place in the aggregate
+    /// are not looked at, for an append may leave them to the store.
+    pub(super) fn is_stored_as(&self, stored: &StoredEvent) -> bool {
+        self.event_id == stored.event_id
+            && self.event_type == stored.event_type
+            && self.event_version == stored.event_version
+            && self.aggregate_type == stored.aggregate_type
+            && self.aggregate_id == stored.aggregate_id
+            && self.user_id == stored.user_id.as_deref()
+            && self.correlation_id == stored.correlation_id.as_deref()
+            && self.causation_id == stored.causation_id.as_deref()
+            && self.metadata.unwrap_or("{}") == stored.metadata.get()
+            && self.event_data == stored.event_data.get()
+    }
+}
+
 /// Writes `rows` in order, inside the caller's transaction, and gives the last position.
 pub(super) async fn insert(connection: &mut SqliteConnection, rows: &[NewRow<'_>]) -> sqlx::Result<Position> {
     let mut last = Position::START;
-    for rows in rows.chunks(ROWS_PER_STATEMENT) {
-        let mut query = sqlx::query(AssertSqlSafe(statement(rows.len())));
-        for row in rows {
+    for piece in pieces(rows.len(), ROWS_PER_STATEMENT) {
+        let mut query = sqlx::query(AssertSqlSafe(statement(piece.len())));
+        for row in &rows[piece] {
             query = query
                 .bind(row.event_id.as_bytes().to_vec())
                 .bind(row.event_type.to_owned())

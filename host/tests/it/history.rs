@@ -57,7 +57,8 @@ impl History {
     }
 
     pub(crate) async fn import(&self, store: &Store) {
-        let events = self.lines.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|fault| panic!("{fault}: {line}")));
+        let events =
+            self.lines.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|fault| panic!("{fault}: {line}")));
         for part in events.collect::<Vec<ImportedEvent>>().chunks(5_000) {
             store.import(Arc::new(part.to_vec())).await.unwrap();
         }
@@ -69,15 +70,16 @@ pub(crate) fn event_id(number: usize) -> String {
     format!("00000000-0000-4000-8000-{number:012}")
 }
 
-/// About `events` events of orders and families, old schemas among them, always the same.
-pub(crate) async fn import_demo(store: &Store, events: u64) {
+/// The first `part` events, or a few more, of a history of `events` events of orders and
+/// families, old schemas among them. Always the same.
+pub(crate) async fn import_demo(store: &Store, part: u64, events: u64) {
     let plan = demo::Plan::ending_at(7, events, Timestamp::parse("2026-01-31T12:00:00Z").unwrap());
     let mut history = demo::History::new(plan);
     let mut imported = Vec::new();
-    while (imported.len() as u64) < events {
+    while (imported.len() as u64) < part {
         imported.extend(history.next_append().into_imported());
     }
-    for part in imported.chunks(5_000) {
-        store.import(Arc::new(part.to_vec())).await.unwrap();
+    for chunk in imported.chunks(5_000) {
+        store.import(Arc::new(chunk.to_vec())).await.unwrap();
     }
 }

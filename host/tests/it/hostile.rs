@@ -30,11 +30,16 @@ async fn check(bad: &str, code: &str, said: &str) {
     assert_eq!((status.phase, problem.code.as_str()), (Phase::Failed, code), "{}", problem.message);
     assert_eq!((problem.position, problem.event_id.map(|id| id.to_string())), (Some(Position(4)), Some(event_id(4))));
     let named = format!("projection hostile v1, position 4, event {}, {bad} v1", event_id(4));
-    assert!(problem.message.replace("projection hostile", "hostile").contains(&named.replace("projection ", "")), "{}", problem.message);
+    assert!(
+        problem.message.replace("projection hostile", "hostile").contains(&named.replace("projection ", "")),
+        "{}",
+        problem.message
+    );
     assert!(problem.message.contains(said), "{} should say {said}", problem.message);
 
     // What came before is committed, with its checkpoint.
-    let ids: Vec<_> = host.rows("hostile", "deeds").await.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
+    let ids: Vec<_> =
+        host.rows("hostile", "deeds").await.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(ids, ["t-1", "t-2", "t-3"]);
     assert_eq!((host.checkpoint("hostile").await, status.position), (3, Position(3)));
 

@@ -18,6 +18,7 @@ const LIES: &[(&str, &str)] = &[
     ("KeysNull", "table `facts`, column `id`: row 0 is null"),
     ("KeysBeyondTheText", "table `facts`, column `id`: the ends do not fit the text"),
     ("KeysWithoutAll", "table `facts`, column `id`: the ends do not fit the text"),
+    ("KeysInsideACharacter", "table `facts`, column `id`: the ends do not fit the text"),
     ("ChangesOfNoTable", "it speaks of 0 tables, its manifest of 1"),
     ("ChangesOfTwoTables", "it speaks of 2 tables, its manifest of 1"),
     ("OperationNine", "table `facts`: there is no operation 9"),
@@ -30,7 +31,7 @@ const LIES: &[(&str, &str)] = &[
     ("EndsBeyondTheText", "table `facts`, column `label`: the ends do not fit the text"),
     ("EndsBeforeTheText", "table `facts`, column `label`: the ends do not fit the text"),
     ("EndsGoBack", "table `facts`, column `label`: the ends do not fit the text"),
-    ("EndsInsideACharacter", "table `facts`, column `id`: 2 operations for 1 wanted rows"),
+    ("EndsInsideACharacter", "table `facts`, column `label`: the ends do not fit the text"),
     ("EndsOfBytesBeyond", "table `facts`, column `code`: the ends do not fit the bytes"),
     ("NullWhereNoneMayBe", "table `facts`, column `number`: row 0 is null, but the column is not nullable"),
     ("NullMarksMany", "table `facts`, column `label`: 2 null marks for 1 rows"),
@@ -50,7 +51,12 @@ async fn check(lie: &str, said: &str) {
     let host = place.run(&["liar"]).await;
     let status = host.status("liar");
     let problem = status.error.expect(lie);
-    assert_eq!((status.phase, problem.code.as_str()), (Phase::Failed, "guest_answer_malformed"), "{lie}: {}", problem.message);
+    assert_eq!(
+        (status.phase, problem.code.as_str()),
+        (Phase::Failed, "guest_answer_malformed"),
+        "{lie}: {}",
+        problem.message
+    );
     assert!(problem.message.contains(said), "{lie}: {} should say {said}", problem.message);
     assert!(problem.message.contains(&format!("position 2, event {}", event_id(2))), "{lie}: {}", problem.message);
     let rows = host.rows("liar", "facts").await;

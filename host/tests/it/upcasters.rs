@@ -21,7 +21,7 @@ const ANSWERS: &[(&str, &str, &str)] = &[
     ("data_beyond", "guest_answer_malformed", "the ends of the payloads do not fit their text"),
     ("data_no_object", "guest_answer_malformed", "a payload that is not a JSON object: []"),
     ("refuse", "event_refused", "no"),
-    ("trap", "guest_trapped", "bent too far"),
+    ("trap", "guest_trapped", "wasm `unreachable` instruction executed"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,9 +37,18 @@ async fn every_nonsense_is_named_with_its_event() {
 
         let status = host.status("hostile");
         let problem = status.error.expect(lie);
-        assert_eq!((status.phase, problem.code.as_str(), problem.position), (Phase::Failed, *code, Some(Position(3))), "{lie}: {}", problem.message);
+        assert_eq!(
+            (status.phase, problem.code.as_str(), problem.position),
+            (Phase::Failed, *code, Some(Position(3))),
+            "{lie}: {}",
+            problem.message
+        );
         let named = format!("upcaster crooked v1, position 3, event {}, Crooked v1: ", event_id(3));
-        assert!(problem.message.contains(&named) && problem.message.contains(said), "{lie}: {} should say {said}", problem.message);
+        assert!(
+            problem.message.contains(&named) && problem.message.contains(said),
+            "{lie}: {} should say {said}",
+            problem.message
+        );
         assert_eq!((host.checkpoint("hostile").await, host.rows("hostile", "deeds").await.len()), (2, 2), "{lie}");
 
         // It wants no such event.

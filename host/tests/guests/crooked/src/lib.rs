@@ -38,7 +38,10 @@ impl UpcasterGuest for Crooked {
             "type_undeclared" => upcasted.types = vec![event_type("Surprise", 1)],
             "data_none" => upcasted.data = Texts { joined: String::new(), ends: Vec::new() },
             "data_beyond" => upcasted.data.ends.iter_mut().for_each(|end| *end += 1),
-            "data_no_object" => upcasted.data = Texts { joined: "[]".repeat(events), ends: (1..).take(events).map(|row| row * 2).collect() },
+            "data_no_object" => {
+                upcasted.data =
+                    Texts { joined: "[]".repeat(events), ends: (1..).take(events).map(|row| row * 2).collect() }
+            }
             "refuse" => return Err(Failure { event: Some(7_000), path: None, message: "no".to_owned() }),
             "trap" => panic!("bent too far"),
             _ => {}

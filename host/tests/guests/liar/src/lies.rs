@@ -14,14 +14,10 @@ pub(crate) fn in_keys(lie: &str, keys: &mut Vec<Keys>) {
         "KeysOfIntegers" => keys[0].columns[0].cells = Cells::Integers(vec![1]),
         "KeysNull" => keys[0].columns[0].nulls = vec![1],
         "KeysBeyondTheText" => with_texts(&mut keys[0].columns[0], |texts| texts.ends[0] = u32::MAX),
-        "KeysWithoutAll" => with_texts(&mut keys[0].columns[0], |texts| texts.ends[0] -= 1),
-        "KeysTwice" => {
+        "KeysWithoutAll" => with_texts(&mut keys[0].columns[0], |texts| move_last_end(texts, -1)),
+        "KeysInsideACharacter" => {
             keys[0].count = 2;
-            with_texts(&mut keys[0].columns[0], |texts| {
-                let end = texts.ends[0];
-                texts.joined = texts.joined.repeat(2);
-                texts.ends = vec![end, end * 2];
-            });
+            with_texts(&mut keys[0].columns[0], |texts| *texts = Texts { joined: "ä".to_owned(), ends: vec![1, 2] });
         }
         _ => {}
     }
@@ -44,19 +40,14 @@ pub(crate) fn in_changes(lie: &str, changes: &mut Vec<Changes>) {
         "PutsFewerThanValues" => operations[0] = 0,
         "CellsOfAnotherType" => number.cells = Cells::Floats(vec![1.0]),
         "ValuesFew" => number.cells = Cells::Integers(Vec::new()),
-        "ValuesMany" => number.cells = Cells::Integers(vec![1, 2]),
-        "EndsBeyondTheText" => with_texts(label, |texts| texts.ends[0] += 1),
-        "EndsBeforeTheText" => with_texts(label, |texts| texts.ends[0] -= 1),
-        "EndsInsideACharacter" => {
-            operations.push(1);
-            with_texts(label, |texts| texts.ends.insert(0, 2));
-        }
-        "EndsGoBack" => {
-            with_texts(label, |texts| texts.ends = vec![5, 1, 5]);
-        }
+        "ValuesMany" => number.cells = Cells::Integers(vec![1; operations.len() + 1]),
+        "EndsBeyondTheText" => with_texts(label, |texts| move_last_end(texts, 1)),
+        "EndsBeforeTheText" => with_texts(label, |texts| move_last_end(texts, -1)),
+        "EndsInsideACharacter" => with_texts(label, |texts| texts.ends.insert(0, 2)),
+        "EndsGoBack" => with_texts(label, |texts| texts.ends = vec![5, 1, 5]),
         "EndsOfBytesBeyond" => code.cells = Cells::Blobs(Blobs { joined: vec![1; 16], ends: vec![17] }),
         "NullWhereNoneMayBe" => number.nulls = vec![1],
-        "NullMarksMany" => label.nulls = vec![0, 1],
+        "NullMarksMany" => label.nulls = vec![0; operations.len() + 1],
         "NotANumber" => ratio.cells = Cells::Floats(vec![f64::NAN]),
         "NeitherTrueNorFalse" => flag.cells = Cells::Booleans(vec![2]),
         "FifteenBytes" => code.cells = Cells::Blobs(Blobs { joined: vec![1; 15], ends: vec![15] }),
@@ -72,6 +63,12 @@ pub(crate) fn in_changes(lie: &str, changes: &mut Vec<Changes>) {
 fn with_texts(column: &mut Column, change: impl FnOnce(&mut Texts)) {
     if let Cells::Texts(texts) = &mut column.cells {
         change(texts);
+    }
+}
+
+fn move_last_end(texts: &mut Texts, by: i32) {
+    if let Some(end) = texts.ends.last_mut() {
+        *end = end.saturating_add_signed(by);
     }
 }
 
