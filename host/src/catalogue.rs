@@ -155,7 +155,8 @@ fn reject_twins(entries: &mut [Entry]) {
 fn reject_superseded(entries: &mut [Entry]) {
     for number in 0..entries.len() {
         let Some(own) = upcaster(&entries[number]) else { continue };
-        let is_higher = |other: &&Entry| upcaster(other).is_some_and(|other| other.name == own.name && other.version > own.version);
+        let is_higher =
+            |other: &&Entry| upcaster(other).is_some_and(|other| other.name == own.name && other.version > own.version);
         if let Some(higher) = entries.iter().find(is_higher) {
             let file = higher.file.clone();
             entries[number].outcome = Err(Rejected::Superseded(file));

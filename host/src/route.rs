@@ -35,7 +35,14 @@ mod tests {
             batch.aggregate_type_codes.push(0);
             batch.aggregate_versions.push(1);
             batch.timestamps.push(0);
-            for texts in [&mut batch.aggregate_ids, &mut batch.user_ids, &mut batch.correlation_ids, &mut batch.causation_ids, &mut batch.metadata, &mut batch.data] {
+            for texts in [
+                &mut batch.aggregate_ids,
+                &mut batch.user_ids,
+                &mut batch.correlation_ids,
+                &mut batch.causation_ids,
+                &mut batch.metadata,
+                &mut batch.data,
+            ] {
                 texts.push("x");
             }
         }

@@ -115,14 +115,22 @@ impl Chain {
     }
 
     /// Upcasts `rows`; if that fails, finds the events to blame and does the others.
-    fn upcast_rows(&mut self, number: usize, batch: &Batch, rows: &[u32], made: &mut Vec<(Vec<u32>, Upcasted)>, poisoned: &mut Vec<Poisoned>) {
+    fn upcast_rows(
+        &mut self,
+        number: usize,
+        batch: &Batch,
+        rows: &[u32],
+        made: &mut Vec<(Vec<u32>, Upcasted)>,
+        poisoned: &mut Vec<Poisoned>,
+    ) {
         let mut waiting = vec![rows.to_vec()];
         while let Some(rows) = waiting.pop() {
             if rows.is_empty() {
                 continue;
             }
             let (manifest, upcaster) = &mut self.upcasters[number];
-            match upcaster.upcast(batch.gather(&rows)) {
+            let outcome = upcaster.upcast(batch.gather(&rows));
+            match outcome.and_then(|upcasted| expect_given(manifest, batch, &rows, upcasted)) {
                 Ok(upcasted) => made.push((rows, upcasted)),
                 Err(refused) => {
                     let blamed = refused.event.map(|event| event as usize).filter(|&event| event < rows.len());
@@ -181,6 +189,29 @@ fn kinds(manifests: &[&UpcasterManifest]) -> Result<HashMap<EventType, Vec<Arc<s
     Ok(kinds)
 }
 
+/// An upcaster may give only what it declares: all else could go round in circles.
+fn expect_given(
+    manifest: &UpcasterManifest,
+    batch: &Batch,
+    rows: &[u32],
+    upcasted: Upcasted,
+) -> Result<Upcasted, Refused> {
+    let mut made = 0;
+    for (event, (&row, &count)) in (0_u32..).zip(rows.iter().zip(&upcasted.counts)) {
+        let taken = batch.event_type(row as usize);
+        let gives = manifest.steps.iter().find(|step| step.takes == *taken).map_or(&[][..], |step| &step.gives);
+        for _ in 0..count {
+            let given = &upcasted.types[upcasted.type_codes[made] as usize];
+            if !gives.contains(given) {
+                let message = format!("it gave {given}, which it does not declare for {taken}");
+                return Err(Refused { event: Some(event), code: "guest_answer_malformed", message });
+            }
+            made += 1;
+        }
+    }
+    Ok(upcasted)
+}
+
 fn row_count(batch: &Batch) -> u32 {
     u32::try_from(batch.len()).unwrap_or(u32::MAX)
 }
@@ -206,7 +237,13 @@ fn follow<'a>(
     Ok(())
 }
 
-fn blame(manifest: &UpcasterManifest, batch: &Batch, row: usize, kinds: &HashMap<EventType, Vec<Arc<str>>>, refused: &Refused) -> Poisoned {
+fn blame(
+    manifest: &UpcasterManifest,
+    batch: &Batch,
+    row: usize,
+    kinds: &HashMap<EventType, Vec<Arc<str>>>,
+    refused: &Refused,
+) -> Poisoned {
     let (event_type, position, event_id) = (batch.event_type(row), batch.position(row), batch.event_id(row));
     Poisoned {
         position,
@@ -244,7 +281,8 @@ fn splice(batch: &Batch, rest: &[u32], made: &[(Vec<u32>, Upcasted)]) -> Batch {
             Some((part, number)) => {
                 let upcasted = &made[part].1;
                 data.push(upcasted.data.get(number));
-                spliced.type_codes[row] = code_of(&mut spliced.types, &upcasted.types[upcasted.type_codes[number] as usize]);
+                spliced.type_codes[row] =
+                    code_of(&mut spliced.types, &upcasted.types[upcasted.type_codes[number] as usize]);
             }
         }
     }
@@ -322,11 +360,17 @@ mod tests {
         let upcaster = |steps: &&[(&str, &[&str])]| {
             let steps: Vec<Step> = steps
                 .iter()
-                .map(|(takes, gives)| Step { takes: event_type(takes), gives: gives.iter().map(|given| event_type(given)).collect() })
+                .map(|(takes, gives)| Step {
+                    takes: event_type(takes),
+                    gives: gives.iter().map(|given| event_type(given)).collect(),
+                })
                 .collect();
             let fake = Fake(steps.iter().map(|step| (step.takes.clone(), step.gives.clone())).collect(), names_event);
             let name = format!("u{}", steps.len()).parse().expect("a name");
-            (Arc::new(UpcasterManifest { sdk: String::new(), name, version: 1, steps }), Box::new(fake) as Box<dyn Upcast>)
+            (
+                Arc::new(UpcasterManifest { sdk: String::new(), name, version: 1, steps }),
+                Box::new(fake) as Box<dyn Upcast>,
+            )
         };
         Chain::new(upcasters.iter().map(upcaster).collect())
     }
@@ -343,7 +387,13 @@ mod tests {
             batch.aggregate_type_codes.push(0);
             batch.aggregate_versions.push(number);
             batch.timestamps.push(0);
-            for texts in [&mut batch.aggregate_ids, &mut batch.user_ids, &mut batch.correlation_ids, &mut batch.causation_ids, &mut batch.metadata] {
+            for texts in [
+                &mut batch.aggregate_ids,
+                &mut batch.user_ids,
+                &mut batch.correlation_ids,
+                &mut batch.causation_ids,
+                &mut batch.metadata,
+            ] {
                 texts.push("");
             }
             batch.data.push(data);
@@ -353,7 +403,15 @@ mod tests {
 
     fn shown(batch: &Batch) -> Vec<String> {
         (0..batch.len())
-            .map(|row| format!("{}.{} {} {}", batch.positions[row], batch.indexes[row], batch.event_type(row), batch.data.get(row)))
+            .map(|row| {
+                format!(
+                    "{}.{} {} {}",
+                    batch.positions[row],
+                    batch.indexes[row],
+                    batch.event_type(row),
+                    batch.data.get(row)
+                )
+            })
             .collect()
     }
 
@@ -367,7 +425,8 @@ mod tests {
             true,
         )
         .expect("a chain");
-        let (batch, poisoned) = chain.run(batch_of(&[("A v1", "a"), ("X v1", "x"), ("Gone v1", "g"), ("Both v1", "b"), ("A v3", "z")]));
+        let (batch, poisoned) =
+            chain.run(batch_of(&[("A v1", "a"), ("X v1", "x"), ("Gone v1", "g"), ("Both v1", "b"), ("A v3", "z")]));
         assert_eq!(shown(&batch), ["1.0 A v3 a", "2.0 X v1 x", "4.0 A v3 b", "4.1 C v1 b", "4.2 C v1 b", "5.0 A v3 z"]);
         assert_eq!(poisoned, []);
         assert!(batch.types.iter().all(|known| known.name.as_ref() != "Gone"));

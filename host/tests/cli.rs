@@ -39,7 +39,13 @@ impl Place {
     }
 
     fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Output {
-        let mut child = self.command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it runs");
         child.stdin.take().expect("an input").write_all(input).expect("written");
         child.wait_with_output().expect("it ends")
     }
@@ -69,7 +75,11 @@ impl Server {
         let mut command = place.command(&["serve", "--listen", "127.0.0.1:0"]);
         let mut child = command.envs(environment.iter().copied()).stderr(Stdio::piped()).spawn().expect("it runs");
         let mut lines = BufReader::new(child.stderr.take().expect("a log")).lines();
-        let line = lines.by_ref().map_while(Result::ok).find(|line| line.contains("http://")).expect("it says where it serves");
+        let line = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find(|line| line.contains("http://"))
+            .expect("it says where it serves");
         let url = line.split_whitespace().find(|word| word.starts_with("http://")).expect("a URL").to_owned();
         // The log must be read to its end, or the host would wait for it.
         std::thread::spawn(move || lines.for_each(drop));
@@ -148,12 +158,24 @@ fn settings_are_checked_all_at_once() {
 fn shows_settings_with_their_origin_and_hides_the_token() {
     let place = Place::new();
     place.write("fantascope.toml", "[store]\npoll_ms = 7\n[http]\ntoken = 'hush'\n");
-    let output = place.command(&["-o", "json", "config", "show"]).env("FANTASCOPE__LOG__LEVEL", "debug").output().expect("it runs");
+    let output = place
+        .command(&["-o", "json", "config", "show"])
+        .env("FANTASCOPE__LOG__LEVEL", "debug")
+        .output()
+        .expect("it runs");
     let shown: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let setting = |key: &str| shown.as_array().expect("settings").iter().find(|setting| setting["key"] == key).cloned().expect(key);
-    assert_eq!((setting("store.poll_ms")["value"].as_str(), setting("store.poll_ms")["origin"].as_str()), (Some("7"), Some("fantascope.toml:2")));
+    let setting = |key: &str| {
+        shown.as_array().expect("settings").iter().find(|setting| setting["key"] == key).cloned().expect(key)
+    };
+    assert_eq!(
+        (setting("store.poll_ms")["value"].as_str(), setting("store.poll_ms")["origin"].as_str()),
+        (Some("7"), Some("fantascope.toml:2"))
+    );
     assert_eq!(setting("log.level")["origin"], "FANTASCOPE__LOG__LEVEL");
-    assert_eq!((setting("http.listen")["origin"].as_str(), setting("http.token_file")["value"].as_str()), (Some("default"), None));
+    assert_eq!(
+        (setting("http.listen")["origin"].as_str(), setting("http.token_file")["value"].as_str()),
+        (Some("default"), None)
+    );
     for arguments in [&["config", "show"][..], &["-o", "json", "config", "show"][..]] {
         let shown = place.check(arguments, 0, "********");
         assert!(!shown.contains("hush"), "{shown}");
@@ -167,7 +189,10 @@ fn importing_twice_adds_nothing_the_second_time() {
     place.check(&["import", "f.jsonl"], 0, "1,234 events read, 1,234 added, 0 were here already (");
     place.check(&["import", "f.jsonl"], 0, "1,234 events read, 0 added, 1,234 were here already (");
     let done: Value = serde_json::from_str(&place.check(&["-o", "json", "import", "f.jsonl"], 0, "")).expect("JSON");
-    assert_eq!((done["read"].as_u64(), done["added"].as_u64(), done["present"].as_u64()), (Some(1_234), Some(0), Some(1_234)));
+    assert_eq!(
+        (done["read"].as_u64(), done["added"].as_u64(), done["present"].as_u64()),
+        (Some(1_234), Some(0), Some(1_234))
+    );
 }
 
 #[test]
@@ -189,13 +214,19 @@ fn a_file_that_cannot_be_imported_exits_with_1() {
     place.check(&["import", "missing.jsonl"], 1, "error: cannot open `missing.jsonl`\n  because: No such file");
     assert!(!place.path().join("fantascope-data").exists(), "no store may be left behind");
     place.check(&["import", "."], 1, "is a folder");
-    place.write("f.jsonl", format!("{}{{}}\n", line(1))).check(&["import", "f.jsonl"], 1, "f.jsonl:2:2: missing field `event_id`");
+    place.write("f.jsonl", format!("{}{{}}\n", line(1))).check(
+        &["import", "f.jsonl"],
+        1,
+        "f.jsonl:2:2: missing field `event_id`",
+    );
 }
 
 #[test]
 fn says_that_nobody_answers() {
     let place = Place::new();
-    for arguments in [&["plugin", "list"][..], &["projection", "list"][..], &["events", "list"][..], &["events", "tail"][..]] {
+    for arguments in
+        [&["plugin", "list"][..], &["projection", "list"][..], &["events", "list"][..], &["events", "tail"][..]]
+    {
         let arguments = [&["--server", "http://127.0.0.1:9"], arguments].concat();
         place.check(&arguments, 1, "nobody answers at http://127.0.0.1:9: `fantascope serve` starts a host");
     }
@@ -206,16 +237,30 @@ fn talks_to_a_host() {
     let place = Place::new();
     place.write("f.jsonl", lines(60)).check(&["import", "f.jsonl"], 0, "60 added");
     let server = Server::start(&place, &[]);
-    let check = |arguments: &[&str], code: i32, said: &str| place.check(&[&["--server", &server.url], arguments].concat(), code, said);
+    let check = |arguments: &[&str], code: i32, said: &str| {
+        place.check(&[&["--server", &server.url], arguments].concat(), code, said)
+    };
     check(&["events", "list"], 0, "… more with --after 50");
     check(&["events", "list", "--after", "59"], 0, "Counter/c@60");
     check(&["events", "list", "--type", "Other"], 0, "no events");
-    check(&["events", "list", "--limit", "0"], 1, "error: `limit` must be from 1 to 1000 (limits.page_events_max), not 0 (invalid_parameter)");
-    let page: Value = serde_json::from_str(&check(&["-o", "json", "events", "list", "--limit", "2"], 0, "")).expect("JSON");
-    assert_eq!((page["events"].as_array().map(Vec::len), page["next"].as_u64(), page["head"].as_u64()), (Some(2), Some(2), Some(60)));
+    check(
+        &["events", "list", "--limit", "0"],
+        1,
+        "error: `limit` must be from 1 to 1000 (limits.page_events_max), not 0 (invalid_parameter)",
+    );
+    let page: Value =
+        serde_json::from_str(&check(&["-o", "json", "events", "list", "--limit", "2"], 0, "")).expect("JSON");
+    assert_eq!(
+        (page["events"].as_array().map(Vec::len), page["next"].as_u64(), page["head"].as_u64()),
+        (Some(2), Some(2), Some(60))
+    );
     check(&["projection", "list"], 0, "no projections");
     assert_eq!(check(&["-o", "json", "projection", "list"], 0, "").trim(), "[]");
-    check(&["projection", "show", "nobody"], 1, "error: there is no projection `nobody`: there is none yet (unknown_projection)");
+    check(
+        &["projection", "show", "nobody"],
+        1,
+        "error: there is no projection `nobody`: there is none yet (unknown_projection)",
+    );
     check(&["plugin", "list"], 0, "no plugins");
     assert_eq!(check(&["-q", "plugin", "list"], 0, ""), "");
 }
@@ -225,7 +270,11 @@ fn tails_events_until_nobody_listens() {
     let place = Place::new();
     place.write("f.jsonl", lines(60)).check(&["import", "f.jsonl"], 0, "60 added");
     let server = Server::start(&place, &[]);
-    let mut tail = place.command(&["--server", &server.url, "-o", "json", "events", "tail", "--after", "58"]).stdout(Stdio::piped()).spawn().expect("it runs");
+    let mut tail = place
+        .command(&["--server", &server.url, "-o", "json", "events", "tail", "--after", "58"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it runs");
     let mut lines = BufReader::new(tail.stdout.take().expect("an output")).lines();
     for position in [59, 60] {
         let event: Value = serde_json::from_str(&lines.next().expect("a line").expect("read")).expect("JSON");
@@ -241,11 +290,16 @@ fn tails_events_until_nobody_listens() {
 fn asks_for_the_token_of_a_host() {
     let place = Place::new();
     let server = Server::start(&place, &[("FANTASCOPE__HTTP__TOKEN", "hush")]);
-    let run = |arguments: &[&str], code, said| place.check(&[&["--server", &server.url], arguments].concat(), code, said);
+    let run =
+        |arguments: &[&str], code, said| place.check(&[&["--server", &server.url], arguments].concat(), code, said);
     run(&["plugin", "list"], 1, "asks for a token");
     run(&["--token", "wrong", "plugin", "list"], 1, "this is not the token");
     run(&["--token", "hush", "plugin", "list"], 0, "no plugins");
-    let output = place.command(&["--server", &server.url, "plugin", "list"]).env("FANTASCOPE__HTTP__TOKEN", "hush").output().expect("it runs");
+    let output = place
+        .command(&["--server", &server.url, "plugin", "list"])
+        .env("FANTASCOPE__HTTP__TOKEN", "hush")
+        .output()
+        .expect("it runs");
     check(&output, &[], 0, "no plugins");
 }
 

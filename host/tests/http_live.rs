@@ -30,11 +30,19 @@ struct Client(BufReader<TcpStream>);
 impl Server {
     async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let database = Database::open(&format!("sqlite:{}/store.sqlite", folder.path().display())).await.expect("a database");
+        let database =
+            Database::open(&format!("sqlite:{}/store.sqlite", folder.path().display())).await.expect("a database");
         let limits = Limits { live_clients_max: 2, ..Limits::default() };
         let store = Store::open(&database, &limits).await.expect("a store");
         let read_model = ReadModel::open(&database).await.expect("read models");
-        let api = Api { store: store.clone(), read_model, board: Default::default(), limits, token: None, plugins: PluginList::default() };
+        let api = Api {
+            store: store.clone(),
+            read_model,
+            board: Default::default(),
+            limits,
+            token: None,
+            plugins: PluginList::default(),
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();
@@ -43,7 +51,8 @@ impl Server {
     }
 
     async fn append(&self, event_type: &str, data: &str) {
-        let event: NewEvent = serde_json::from_str(&format!(r#"{{"event_type":"{event_type}","event_data":{data}}}"#)).expect("an event");
+        let event: NewEvent =
+            serde_json::from_str(&format!(r#"{{"event_type":"{event_type}","event_data":{data}}}"#)).expect("an event");
         self.store.append("Order", "o-1", Expected::Any, vec![event]).await.expect("appended");
     }
 
@@ -59,7 +68,8 @@ impl Client {
     /// The next line, without its end; none when the connection is closed.
     async fn line(&mut self) -> Option<String> {
         let mut line = String::new();
-        let read = tokio::time::timeout(PATIENCE, self.0.read_line(&mut line)).await.expect("a line in time").expect("read");
+        let read =
+            tokio::time::timeout(PATIENCE, self.0.read_line(&mut line)).await.expect("a line in time").expect("read");
         (read > 0).then(|| line.trim_end().to_owned())
     }
 
@@ -133,7 +143,8 @@ async fn an_event_is_one_line_whatever_its_payload_is() {
     server.append("A", "{\r\n \"text\":\n\"a\\nb\"}").await;
     let mut client = server.get("/v1/events/live?after=0", "").await;
     let data = client.until("data: ").await;
-    let event: serde_json::Value = serde_json::from_str(&data["data: ".len()..]).unwrap_or_else(|fault| panic!("{fault}: {data}"));
+    let event: serde_json::Value =
+        serde_json::from_str(&data["data: ".len()..]).unwrap_or_else(|fault| panic!("{fault}: {data}"));
     assert_eq!(event["event_data"]["text"], "a\nb");
 }
 

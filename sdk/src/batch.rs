@@ -27,10 +27,7 @@ impl Batch {
             events.metadata.ends.len(),
             events.data.ends.len(),
         ];
-        assert!(
-            lengths.iter().all(|other| *other == length),
-            "the host sent columns of different length"
-        );
+        assert!(lengths.iter().all(|other| *other == length), "the host sent columns of different length");
         Self(events)
     }
 
@@ -63,10 +60,7 @@ pub(crate) struct Earliest {
 
 impl Earliest {
     pub(crate) fn none_of(batch: &Batch) -> Self {
-        Self {
-            end: batch.len(),
-            failure: None,
-        }
+        Self { end: batch.len(), failure: None }
     }
 
     #[cold]

@@ -120,10 +120,7 @@ pub mod carrier {
         const NULL: &'static [u8] = &[];
 
         fn list(capacity: usize) -> wire::Blobs {
-            wire::Blobs {
-                joined: Vec::with_capacity(capacity * 16),
-                ends: Vec::with_capacity(capacity),
-            }
+            wire::Blobs { joined: Vec::with_capacity(capacity * 16), ends: Vec::with_capacity(capacity) }
         }
 
         fn push(list: &mut wire::Blobs, cell: &[u8]) {
@@ -283,10 +280,7 @@ pub fn write<'a, C: Column>(values: impl ExactSizeIterator<Item = &'a C>) -> wir
     if !any_null {
         nulls = Vec::new();
     }
-    wire::Column {
-        nulls,
-        cells: CarrierOf::<C>::close(list),
-    }
+    wire::Column { nulls, cells: CarrierOf::<C>::close(list) }
 }
 
 /// Reads a column that came across the boundary: gives the value of row after row.
@@ -294,10 +288,7 @@ pub fn write<'a, C: Column>(values: impl ExactSizeIterator<Item = &'a C>) -> wir
 /// # Panics
 /// When the host sent none, or one of another type: its fault, not the plugin's.
 #[doc(hidden)]
-pub fn read<C: Column>(
-    name: &'static str,
-    column: Option<wire::Column>,
-) -> impl FnMut() -> Result<C> {
+pub fn read<C: Column>(name: &'static str, column: Option<wire::Column>) -> impl FnMut() -> Result<C> {
     type CarrierOf<C> = <<C as Column>::Scalar as Scalar>::Carrier;
     let (nulls, list) = match column {
         Some(column) => (column.nulls, CarrierOf::<C>::open(column.cells)),
@@ -321,7 +312,5 @@ pub fn read<C: Column>(
 
 #[cold]
 fn unreadable(column: &str, why: &str) -> Error {
-    Error::new(format_args!(
-        "the stored column `{column}` can't be read: {why}"
-    ))
+    Error::new(format_args!("the stored column `{column}` can't be read: {why}"))
 }

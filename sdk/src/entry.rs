@@ -17,12 +17,7 @@ pub struct Entry<R: Row> {
 
 impl<R: Row> Entry<R> {
     pub(crate) fn new(key: R::Key) -> Self {
-        Self {
-            key,
-            row: None,
-            was_there: false,
-            is_changed: false,
-        }
+        Self { key, row: None, was_there: false, is_changed: false }
     }
 
     /// The key of the place.
@@ -106,9 +101,7 @@ impl<R: Row> Entry<R> {
     /// Fails if the row that is here belongs elsewhere.
     pub(crate) fn check_key(&self) -> Result {
         match &self.row {
-            Some(row) if self.is_changed && !row.has_key(&self.key) => {
-                Err(misplaced::<R>(&self.key))
-            }
+            Some(row) if self.is_changed && !row.has_key(&self.key) => Err(misplaced::<R>(&self.key)),
             _ => Ok(()),
         }
     }

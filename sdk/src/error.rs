@@ -23,12 +23,7 @@ struct Inner {
 impl Error {
     /// An error with a message: a lowercase fragment without a full stop.
     pub fn new(message: impl fmt::Display) -> Self {
-        Self {
-            inner: Box::new(Inner {
-                path: String::new(),
-                message: message.to_string(),
-            }),
-        }
+        Self { inner: Box::new(Inner { path: String::new(), message: message.to_string() }) }
     }
 
     /// The same error, said to be at `path` of the payload. What it was at before

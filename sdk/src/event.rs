@@ -121,21 +121,14 @@ pub enum Pattern {
 impl Pattern {
     #[must_use]
     pub const fn of<E: Event>() -> Self {
-        Self::Type {
-            name: E::NAME,
-            version: E::VERSION,
-        }
+        Self::Type { name: E::NAME, version: E::VERSION }
     }
 
     const fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
-            (
-                Self::Type { name, version },
-                Self::Type {
-                    name: other_name,
-                    version: other_version,
-                },
-            ) => *version == *other_version && same(name, other_name),
+            (Self::Type { name, version }, Self::Type { name: other_name, version: other_version }) => {
+                *version == *other_version && same(name, other_name)
+            }
             (Self::Prefix(a), Self::Prefix(b)) => same(a, b),
             (Self::Any, Self::Any) => true,
             _ => false,
@@ -263,14 +256,8 @@ fn unknown_version(patterns: &[Pattern], event: &wire::EventType) -> Error {
             _ => {}
         }
     }
-    let way_out = if came > newest {
-        "a newer plugin that reads"
-    } else {
-        "an upcaster that takes"
-    };
-    Error::new(format_args!(
-        "v{came} of `{name}` came, but only {read} is read: deploy {way_out} v{came}"
-    ))
+    let way_out = if came > newest { "a newer plugin that reads" } else { "an upcaster that takes" };
+    Error::new(format_args!("v{came} of `{name}` came, but only {read} is read: deploy {way_out} v{came}"))
 }
 
 /// Those events of a batch that a set reads.
@@ -282,20 +269,14 @@ pub(crate) struct Decoded<E> {
 
 impl<E> Default for Decoded<E> {
     fn default() -> Self {
-        Self {
-            rows: Vec::new(),
-            events: Vec::new(),
-        }
+        Self { rows: Vec::new(), events: Vec::new() }
     }
 }
 
 impl<E: Events> Decoded<E> {
     pub(crate) fn new(batch: &Rc<Batch>, earliest: &mut Earliest) -> Self {
-        let readings: Vec<Reading> = batch
-            .types
-            .iter()
-            .map(|event_type| Reading::of(E::PATTERNS, event_type))
-            .collect();
+        let readings: Vec<Reading> =
+            batch.types.iter().map(|event_type| Reading::of(E::PATTERNS, event_type)).collect();
         let mut rows = Vec::with_capacity(earliest.end);
         let mut events = Vec::with_capacity(earliest.end);
         for (row, code) in batch.type_codes[..earliest.end].iter().enumerate() {
@@ -321,7 +302,6 @@ impl<E: Events> Decoded<E> {
     /// The events before a row of the batch, each with its row.
     pub(crate) fn before(&self, end: usize) -> impl Iterator<Item = (usize, &E)> {
         let rows = self.rows.iter().map(|row| *row as usize);
-        rows.zip(&self.events)
-            .take_while(move |(row, _)| *row < end)
+        rows.zip(&self.events).take_while(move |(row, _)| *row < end)
     }
 }

@@ -95,9 +95,7 @@ pub(crate) fn is_keyed_by_aggregate<F: Fold>() -> bool {
 
 /// Fails the compilation if a table leaves `keys` out and its key isn't one text.
 #[doc(hidden)]
-pub const fn check_keys<'a, F: Fold, I: Keys<F::Key>>(
-    _: &impl FnOnce(&'a F::Event, &'a Meta<'a>) -> I,
-) {
+pub const fn check_keys<'a, F: Fold, I: Keys<F::Key>>(_: &impl FnOnce(&'a F::Event, &'a Meta<'a>) -> I) {
     assert!(
         !I::OF_AGGREGATE || F::KEY_OF_AGGREGATE_ID.is_some(),
         "the key of this table isn't one text, so it can't be the aggregate's id: say in `Fold::keys` which keys an event touches"

@@ -44,12 +44,7 @@ fn offset_of(text: &str, line: usize) -> usize {
 /// a JSON text: `lines[2].sku`, or nothing for the whole. It stops behind a value
 /// that it has read and found wanting, or before one that it won't read.
 fn path_at(text: &str, offset: usize) -> String {
-    let mut walk = Walk {
-        text,
-        at: 0,
-        offset,
-        path: Vec::new(),
-    };
+    let mut walk = Walk { text, at: 0, offset, path: Vec::new() };
     // What was found, or else how far one got.
     let _ = walk.value();
     walk.path_text()
@@ -247,22 +242,10 @@ mod tests {
         check(r#"{"number": 1, "when": "then"}"#, "when");
         check(r#"{"number": 1, "pair": [300, "a"]}"#, "pair[0]");
         check(r#"{"number": 1, "pair": [1]}"#, "pair");
-        check(
-            r#"{"number": 1, "unit": {"with": {"size": -1}}}"#,
-            "unit.with.size",
-        );
-        check(
-            r#"{"number": 1, "things": [{"number": 1}, {}]}"#,
-            "things[1]",
-        );
-        check(
-            "{\n  \"number\": 1,\n  \"things\": [\n    {\"number\": \"ä\\\"]\"}\n  ]\n}",
-            "things[0].number",
-        );
-        check(
-            r#"{"number": 1, "by_name": {"a b": {"number": []}}}"#,
-            "by_name.a b.number",
-        );
+        check(r#"{"number": 1, "unit": {"with": {"size": -1}}}"#, "unit.with.size");
+        check(r#"{"number": 1, "things": [{"number": 1}, {}]}"#, "things[1]");
+        check("{\n  \"number\": 1,\n  \"things\": [\n    {\"number\": \"ä\\\"]\"}\n  ]\n}", "things[0].number");
+        check(r#"{"number": 1, "by_name": {"a b": {"number": []}}}"#, "by_name.a b.number");
         check(r#"{"number": 1, "nmber": 2}"#, "nmber");
         check("[]", "");
     }
@@ -270,15 +253,9 @@ mod tests {
     #[test]
     fn a_message_leaves_line_and_column_out() {
         let error = decode::<Thing>(r#"{"number": "12.50"}"#).expect_err("a text");
-        assert_eq!(
-            error.to_string(),
-            r#"at number: invalid type: string "12.50", expected i64"#
-        );
+        assert_eq!(error.to_string(), r#"at number: invalid type: string "12.50", expected i64"#);
         let error = decode::<Thing>(r#"{"number": 1"#).expect_err("no JSON");
-        assert_eq!(
-            error.to_string(),
-            "at number: EOF while parsing an object at line 1 column 12"
-        );
+        assert_eq!(error.to_string(), "at number: EOF while parsing an object at line 1 column 12");
     }
 
     /// Every value of a text that decodes, replaced by others in turn, must give the
@@ -302,13 +279,9 @@ mod tests {
             for other in others.as_array().expect("a list") {
                 let mut changed = whole.clone();
                 *changed.pointer_mut(pointer).expect("a value") = other.clone();
-                for text in [
-                    changed.to_string(),
-                    serde_json::to_string_pretty(&changed).expect("JSON"),
-                ] {
+                for text in [changed.to_string(), serde_json::to_string_pretty(&changed).expect("JSON")] {
                     let mut json = serde_json::Deserializer::from_str(&text);
-                    let Err(recorded) = serde_path_to_error::deserialize::<_, Thing>(&mut json)
-                    else {
+                    let Err(recorded) = serde_path_to_error::deserialize::<_, Thing>(&mut json) else {
                         continue;
                     };
                     // Of an unknown name it tells the place around it, and we its own.

@@ -97,8 +97,8 @@ pub mod prelude {
     #[cfg(not(target_arch = "wasm32"))]
     pub use crate::spec::Spec;
     pub use crate::{
-        AnyEvent, At, Bytes, Decimal, Entry, Event, Events, Fold, Json, Keys, Meta, NoEvent,
-        Result, Row, TextEnum, Timestamp, Upcast, Uuid, bail, ensure, log,
+        AnyEvent, At, Bytes, Decimal, Entry, Event, Events, Fold, Json, Keys, Meta, NoEvent, Result, Row, TextEnum,
+        Timestamp, Upcast, Uuid, bail, ensure, log,
     };
 }
 
@@ -108,12 +108,8 @@ pub mod __private {
     pub use crate::__export_projection as export_projection;
     pub use crate::__export_upcaster as export_upcaster;
     pub use crate::bindings;
-    pub use crate::column::{
-        Column, KeyColumn, Scalar, carrier, read as read_column, write as write_column,
-    };
-    pub use crate::event::{
-        Pattern, Source, Untyped, are_distinct as are_distinct_patterns, write as write_event,
-    };
+    pub use crate::column::{Column, KeyColumn, Scalar, carrier, read as read_column, write as write_column};
+    pub use crate::event::{Pattern, Source, Untyped, are_distinct as are_distinct_patterns, write as write_event};
     pub use crate::fold::check_keys;
     pub use crate::name::{are_distinct as are_distinct_names, is_name};
     pub use crate::projection::{Projection, table};

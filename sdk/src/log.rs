@@ -44,9 +44,7 @@ pub fn write(level: Level, message: fmt::Arguments<'_>) {
 /// it sees of the panic itself is a trap.
 pub(crate) fn panics_to_log() {
     #[cfg(target_arch = "wasm32")]
-    std::panic::set_hook(Box::new(|panic| {
-        write(Level::Error, format_args!("{panic}"))
-    }));
+    std::panic::set_hook(Box::new(|panic| write(Level::Error, format_args!("{panic}"))));
 }
 
 /// A line of level debug, formatted as by `format!`: for whoever writes the plugin.

@@ -121,14 +121,7 @@ impl Projection {
     #[must_use]
     pub fn new(name: &'static str, version: u32, tables: Vec<TableBox>) -> Self {
         crate::log::panics_to_log();
-        Self {
-            name,
-            version,
-            state: RefCell::new(State {
-                tables,
-                loaded: None,
-            }),
-        }
+        Self { name, version, state: RefCell::new(State { tables, loaded: None }) }
     }
 
     #[must_use]
@@ -151,11 +144,7 @@ impl Projection {
         let batch = Rc::new(Batch::new(events));
         let mut earliest = Earliest::none_of(&batch);
         let mut decoders = Decoders::default();
-        let keys = state
-            .tables
-            .iter_mut()
-            .map(|table| table.0.load(&batch, &mut decoders, &mut earliest))
-            .collect();
+        let keys = state.tables.iter_mut().map(|table| table.0.load(&batch, &mut decoders, &mut earliest)).collect();
         if earliest.end == 0 {
             earliest.take()?;
         }
@@ -170,21 +159,10 @@ impl Projection {
     /// When no batch is loaded: the host's fault, not the plugin's.
     pub fn apply(&self, existing: Vec<wire::Rows>) -> Result<Vec<wire::Changes>, wire::Failure> {
         let state = &mut *self.state.borrow_mut();
-        let Loaded {
-            batch,
-            mut earliest,
-        } = state
-            .loaded
-            .take()
-            .expect("the host loads a batch before it applies it");
-        assert!(
-            existing.len() == state.tables.len(),
-            "the host gives rows of each table"
-        );
+        let Loaded { batch, mut earliest } = state.loaded.take().expect("the host loads a batch before it applies it");
+        assert!(existing.len() == state.tables.len(), "the host gives rows of each table");
         let tables = state.tables.iter_mut().zip(existing);
-        let changes = tables
-            .map(|(table, rows)| table.0.apply(&batch, rows, &mut earliest))
-            .collect();
+        let changes = tables.map(|(table, rows)| table.0.apply(&batch, rows, &mut earliest)).collect();
         earliest.take()?;
         Ok(changes)
     }
@@ -214,9 +192,5 @@ fn subscription<'a>(patterns: impl Iterator<Item = &'a Pattern>) -> wire::Subscr
     };
     let needed = names.iter().copied().filter(is_needed);
     let needed = needed.map(str::to_owned).collect();
-    if is_by_prefix {
-        wire::Subscription::Prefixes(needed)
-    } else {
-        wire::Subscription::Types(needed)
-    }
+    if is_by_prefix { wire::Subscription::Prefixes(needed) } else { wire::Subscription::Types(needed) }
 }

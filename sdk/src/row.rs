@@ -52,9 +52,7 @@ pub trait Row: Sized + 'static {
     fn has_key(&self, key: &Self::Key) -> bool;
 
     #[doc(hidden)]
-    fn write_keys<'a>(
-        keys: impl ExactSizeIterator<Item = &'a Self::Key> + Clone,
-    ) -> Vec<wire::Column>;
+    fn write_keys<'a>(keys: impl ExactSizeIterator<Item = &'a Self::Key> + Clone) -> Vec<wire::Column>;
 
     /// The columns behind the key.
     #[doc(hidden)]
@@ -88,11 +86,7 @@ pub struct ColumnOf {
 impl ColumnOf {
     #[must_use]
     pub const fn of<C: Column>(name: &'static str) -> Self {
-        Self {
-            name,
-            of_type: <C::Scalar as Scalar>::TYPE,
-            nullable: C::NULLABLE,
-        }
+        Self { name, of_type: <C::Scalar as Scalar>::TYPE, nullable: C::NULLABLE }
     }
 }
 

@@ -18,18 +18,8 @@ use crate::wire;
 pub(crate) trait AnyTable {
     fn definition(&self) -> wire::TableDefinition;
     fn patterns(&self) -> &'static [Pattern];
-    fn load(
-        &mut self,
-        batch: &Rc<Batch>,
-        decoders: &mut Decoders,
-        earliest: &mut Earliest,
-    ) -> wire::Keys;
-    fn apply(
-        &mut self,
-        batch: &Batch,
-        existing: wire::Rows,
-        earliest: &mut Earliest,
-    ) -> wire::Changes;
+    fn load(&mut self, batch: &Rc<Batch>, decoders: &mut Decoders, earliest: &mut Earliest) -> wire::Keys;
+    fn apply(&mut self, batch: &Batch, existing: wire::Rows, earliest: &mut Earliest) -> wire::Changes;
 }
 
 /// The events of a batch, decoded once for each set of events that a table reads.
@@ -70,12 +60,7 @@ const HASHER: FixedState = FixedState::with_seed(0);
 
 impl<F: Fold> Table<F> {
     pub(crate) fn new() -> Self {
-        Self {
-            decoded: Rc::default(),
-            entries: Vec::new(),
-            index: HashTable::new(),
-            touches: Vec::new(),
-        }
+        Self { decoded: Rc::default(), entries: Vec::new(), index: HashTable::new(), touches: Vec::new() }
     }
 
     fn clear(&mut self) {
@@ -95,8 +80,7 @@ impl<F: Fold> Table<F> {
                 || F::KEY_OF_AGGREGATE_ID.map(|key_of| key_of(id)),
             );
             // `check_keys` has seen to it that there is such a key.
-            self.touches
-                .extend(entry.map(|entry| Touch { event, entry }));
+            self.touches.extend(entry.map(|entry| Touch { event, entry }));
             return;
         }
         let first = self.touches.len();
@@ -106,8 +90,7 @@ impl<F: Fold> Table<F> {
             let entry = self.entry(hash, |other| *other == key, || Some(key.clone()));
             let is_new = |entry: &u32| self.touches[first..].iter().all(|t| t.entry != *entry);
             let entry = entry.filter(is_new);
-            self.touches
-                .extend(entry.map(|entry| Touch { event, entry }));
+            self.touches.extend(entry.map(|entry| Touch { event, entry }));
         });
     }
 
@@ -119,18 +102,14 @@ impl<F: Fold> Table<F> {
         make_key: impl FnOnce() -> Option<F::Key>,
     ) -> Option<u32> {
         let entries = &self.entries;
-        let found = self
-            .index
-            .find(hash, |entry| is_key(entries[*entry as usize].key()));
+        let found = self.index.find(hash, |entry| is_key(entries[*entry as usize].key()));
         if let Some(entry) = found {
             return Some(*entry);
         }
         let entry = wire::offset(self.entries.len());
         self.entries.push(Entry::new(make_key()?));
         let entries = &self.entries;
-        self.index.insert_unique(hash, entry, |entry| {
-            HASHER.hash_one(entries[*entry as usize].key())
-        });
+        self.index.insert_unique(hash, entry, |entry| HASHER.hash_one(entries[*entry as usize].key()));
         Some(entry)
     }
 
@@ -189,32 +168,20 @@ impl<F: Fold> Table<F> {
             operations.push(operation);
             rows.extend(row);
         }
-        wire::Changes {
-            operations,
-            columns: F::write(&rows),
-        }
+        wire::Changes { operations, columns: F::write(&rows) }
     }
 }
 
 impl<F: Fold> AnyTable for Table<F> {
     fn definition(&self) -> wire::TableDefinition {
-        F::TABLE.definition(if is_keyed_by_aggregate::<F>() {
-            wire::Keying::AggregateId
-        } else {
-            wire::Keying::Own
-        })
+        F::TABLE.definition(if is_keyed_by_aggregate::<F>() { wire::Keying::AggregateId } else { wire::Keying::Own })
     }
 
     fn patterns(&self) -> &'static [Pattern] {
         F::Event::PATTERNS
     }
 
-    fn load(
-        &mut self,
-        batch: &Rc<Batch>,
-        decoders: &mut Decoders,
-        earliest: &mut Earliest,
-    ) -> wire::Keys {
+    fn load(&mut self, batch: &Rc<Batch>, decoders: &mut Decoders, earliest: &mut Earliest) -> wire::Keys {
         self.clear();
         let decoded = decoders.decode::<F::Event>(batch, earliest);
         self.touches.reserve(decoded.events.len());
@@ -229,12 +196,7 @@ impl<F: Fold> AnyTable for Table<F> {
         }
     }
 
-    fn apply(
-        &mut self,
-        batch: &Batch,
-        existing: wire::Rows,
-        earliest: &mut Earliest,
-    ) -> wire::Changes {
+    fn apply(&mut self, batch: &Batch, existing: wire::Rows, earliest: &mut Earliest) -> wire::Changes {
         self.fill(existing, earliest);
         self.fold(batch, earliest);
         let changes = self.changes();

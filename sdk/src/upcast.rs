@@ -162,19 +162,12 @@ impl Upcaster {
     #[must_use]
     pub fn new(name: &'static str, version: u32, steps: Vec<Step>) -> Self {
         crate::log::panics_to_log();
-        Self {
-            name,
-            version,
-            steps,
-        }
+        Self { name, version, steps }
     }
 
     #[must_use]
     pub fn describe(&self) -> wire::UpcasterManifest {
-        let event_type = |name: &str, version| wire::EventType {
-            name: name.to_owned(),
-            version,
-        };
+        let event_type = |name: &str, version| wire::EventType { name: name.to_owned(), version };
         wire::UpcasterManifest {
             sdk: wire::SDK.to_owned(),
             name: self.name.to_owned(),
@@ -222,10 +215,7 @@ impl Upcaster {
 
 fn event_type_of(pattern: &Pattern) -> Option<wire::EventType> {
     match *pattern {
-        Pattern::Type { name, version } => Some(wire::EventType {
-            name: name.to_owned(),
-            version,
-        }),
+        Pattern::Type { name, version } => Some(wire::EventType { name: name.to_owned(), version }),
         Pattern::Prefix(_) | Pattern::Any => None,
     }
 }
@@ -255,14 +245,7 @@ impl Output {
     }
 
     fn run(&mut self, step: &Step, code: usize, batch: &Rc<Batch>, row: usize) -> Result {
-        let Self {
-            counts,
-            types,
-            codes,
-            type_codes,
-            data,
-            ends,
-        } = self;
+        let Self { counts, types, codes, type_codes, data, ends } = self;
         let codes = &mut codes[code];
         codes.resize(step.gives.len(), None);
         let before = ends.len();
@@ -281,10 +264,7 @@ impl Output {
             counts: self.counts,
             types: self.types,
             type_codes: self.type_codes,
-            data: wire::Texts {
-                joined: String::from_utf8(self.data).expect("JSON is UTF-8"),
-                ends: self.ends,
-            },
+            data: wire::Texts { joined: String::from_utf8(self.data).expect("JSON is UTF-8"), ends: self.ends },
         }
     }
 }

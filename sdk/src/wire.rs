@@ -4,8 +4,8 @@ pub use crate::bindings::projection::exports::fantascope::plugin::projection::{
     Changes, Guest as ProjectionGuest, Keys, Manifest as ProjectionManifest, Rows,
 };
 pub use crate::bindings::projection::fantascope::plugin::types::{
-    Blobs, Cells, CodedTexts, Column, ColumnDefinition, ColumnType, EventType, Events, Failure,
-    Keying, Subscription, TableDefinition, Texts,
+    Blobs, Cells, CodedTexts, Column, ColumnDefinition, ColumnType, EventType, Events, Failure, Keying, Subscription,
+    TableDefinition, Texts,
 };
 pub use crate::bindings::upcaster::exports::fantascope::plugin::upcaster::{
     Guest as UpcasterGuest, Manifest as UpcasterManifest, Step, Upcasted,
@@ -23,10 +23,7 @@ pub(crate) mod operation {
 
 impl Texts {
     pub(crate) fn with_capacity(texts: usize, bytes: usize) -> Self {
-        Self {
-            joined: String::with_capacity(bytes),
-            ends: Vec::with_capacity(texts),
-        }
+        Self { joined: String::with_capacity(bytes), ends: Vec::with_capacity(texts) }
     }
 
     pub(crate) fn push(&mut self, text: &str) {

@@ -133,22 +133,16 @@ fn every_type_of_column_comes_back_as_it_went() {
 }
 
 #[test]
-#[should_panic(expected = "- {\"boolean\":true")]
+#[should_panic(expected = "\"boolean\":true")]
 fn a_difference_is_told() {
-    let other = All {
-        size: Size::Small,
-        ..full("a")
-    };
+    let other = All { size: Size::Small, ..full("a") };
     Spec::of::<All>().given("a", full("a")).then(other);
 }
 
 #[test]
 #[should_panic(expected = "holds U+0000")]
 fn what_the_host_refuses_is_refused() {
-    let nul = All {
-        r#type: "\0".into(),
-        ..empty("a")
-    };
+    let nul = All { r#type: "\0".into(), ..empty("a") };
     Spec::of::<All>().given("a", nul).then_none();
 }
 
@@ -185,14 +179,8 @@ impl Fold for Keyed {
     }
 
     fn apply(row: &mut Entry<Self>, _: &Noted, _: &Meta) -> Result {
-        let row = row.get_or_put(|(flag, number, bytes, uuid, size)| Keyed {
-            flag,
-            number,
-            bytes,
-            uuid,
-            size,
-            note: None,
-        });
+        let row =
+            row.get_or_put(|(flag, number, bytes, uuid, size)| Keyed { flag, number, bytes, uuid, size, note: None });
         row.note = Some(row.note.unwrap_or_default() + 1);
         Ok(())
     }

@@ -64,26 +64,15 @@ impl Fold for Order {
 }
 
 fn placed(total_cents: i64) -> OrderPlaced {
-    OrderPlaced {
-        customer: "ada".into(),
-        total_cents,
-        lines: Vec::new(),
-    }
+    OrderPlaced { customer: "ada".into(), total_cents, lines: Vec::new() }
 }
 
 fn shipped() -> OrderShipped {
-    OrderShipped {
-        carrier: "dhl".into(),
-    }
+    OrderShipped { carrier: "dhl".into() }
 }
 
 fn order(id: &str, total_cents: i64, carrier: Option<&str>) -> Order {
-    Order {
-        id: id.into(),
-        customer: "ada".into(),
-        total_cents,
-        carrier: carrier.map(Into::into),
-    }
+    Order { id: id.into(), customer: "ada".into(), total_cents, carrier: carrier.map(Into::into) }
 }
 
 #[test]
@@ -101,20 +90,15 @@ fn rows_are_put_changed_and_deleted() {
         .given("o-1", OrderCancelled {})
         .given("o-1", placed(200))
         .then(order("o-1", 200, None));
-    Spec::of::<Order>()
-        .given("o-1", OrderCancelled {})
-        .then_none();
+    Spec::of::<Order>().given("o-1", OrderCancelled {}).then_none();
 }
 
 #[test]
 fn a_missing_row_is_an_error_that_names_table_and_key() {
-    Spec::of::<Order>()
-        .given("o-1", placed(100))
-        .given("o-9", shipped())
-        .then_error(
-            "position 2, event 01920000-0000-7000-8000-000000000002, OrderShipped v1: \
+    Spec::of::<Order>().given("o-1", placed(100)).given("o-9", shipped()).then_error(
+        "position 2, event 01920000-0000-7000-8000-000000000002, OrderShipped v1: \
              no `orders` row at key \"o-9\"",
-        );
+    );
 }
 
 #[test]
@@ -124,9 +108,7 @@ fn an_undecodable_field_is_an_error_that_names_it() {
             .given("o-1", placed(100))
             .given_json("o-2", "OrderPlaced", 2, data)
             .given("o-9", shipped())
-            .then_error(&format!(
-                "position 2, event 01920000-0000-7000-8000-000000000002, OrderPlaced v2{message}"
-            ));
+            .then_error(&format!("position 2, event 01920000-0000-7000-8000-000000000002, OrderPlaced v2{message}"));
     };
     check(
         json!({"customer": "ada", "total_cents": "12.50"}),
@@ -151,12 +133,10 @@ fn the_earliest_event_that_fails_is_the_one_that_is_named() {
 
 #[test]
 fn an_unread_version_is_an_error_that_says_what_to_deploy() {
-    Spec::of::<Order>()
-        .given_json("o-1", "OrderPlaced", 1, json!({"total": "12.50"}))
-        .then_error(
-            "OrderPlaced v1: v1 of `OrderPlaced` came, but only v2 is read: \
+    Spec::of::<Order>().given_json("o-1", "OrderPlaced", 1, json!({"total": "12.50"})).then_error(
+        "OrderPlaced v1: v1 of `OrderPlaced` came, but only v2 is read: \
              deploy an upcaster that takes v1",
-        );
+    );
     Spec::of::<Order>()
         .given_json("o-1", "OrderPlaced", 3, json!({}))
         .then_error("but only v2 is read: deploy a newer plugin that reads v3");
@@ -164,9 +144,7 @@ fn an_unread_version_is_an_error_that_says_what_to_deploy() {
 
 #[test]
 fn types_that_no_variant_reads_are_passed_over() {
-    Spec::of::<Order>()
-        .given_json("o-1", "OrderPaid", 7, json!({"whatever": 1}))
-        .then_none();
+    Spec::of::<Order>().given_json("o-1", "OrderPaid", 7, json!({"whatever": 1})).then_none();
 }
 
 #[derive(Event, Serialize, Deserialize)]
@@ -204,22 +182,12 @@ impl Fold for Total {
 
 #[test]
 fn a_set_may_hold_two_versions_of_a_type() {
-    let old = |total: &str| OrderPlacedV1 {
-        total: total.into(),
-    };
-    Spec::of::<Total>()
-        .given("o-1", old("7"))
-        .given("o-1", placed(5))
-        .then(Total {
-            id: "o-1".into(),
-            cents: 705,
-        });
+    let old = |total: &str| OrderPlacedV1 { total: total.into() };
+    Spec::of::<Total>().given("o-1", old("7")).given("o-1", placed(5)).then(Total { id: "o-1".into(), cents: 705 });
     Spec::of::<Total>()
         .given("o-1", old("seven"))
         .then_error("OrderPlaced v1, at total: invalid digit found in string");
-    Spec::of::<Total>()
-        .given_json("o-1", "OrderPlaced", 4, json!({}))
-        .then_error("only v1, v2 is read");
+    Spec::of::<Total>().given_json("o-1", "OrderPlaced", 4, json!({})).then_error("only v1, v2 is read");
 }
 
 /// Composite keys of a plugin's own making, several of them for one event, or none.
@@ -249,11 +217,7 @@ impl Fold for Sold {
     fn apply(row: &mut Entry<Self>, event: &OrderPlaced, _: &Meta) -> Result {
         let lines = event.lines.iter().filter(|line| line.sku == row.key().0);
         let pieces: i64 = lines.map(|line| i64::from(line.quantity)).sum();
-        let none = |(sku, day)| Sold {
-            pieces: 0,
-            sku,
-            day,
-        };
+        let none = |(sku, day)| Sold { pieces: 0, sku, day };
         row.get_or_put(none).pieces += pieces;
         Ok(())
     }
@@ -264,19 +228,9 @@ fn keys_may_be_composite_several_or_none() {
     let placed = |lines: &[(&str, u32)]| OrderPlaced {
         customer: "ada".into(),
         total_cents: 0,
-        lines: lines
-            .iter()
-            .map(|(sku, quantity)| Line {
-                sku: (*sku).into(),
-                quantity: *quantity,
-            })
-            .collect(),
+        lines: lines.iter().map(|(sku, quantity)| Line { sku: (*sku).into(), quantity: *quantity }).collect(),
     };
-    let sold = |sku: &str, day: &str, pieces| Sold {
-        sku: sku.into(),
-        day: day.parse().expect("a time"),
-        pieces,
-    };
+    let sold = |sku: &str, day: &str, pieces| Sold { sku: sku.into(), day: day.parse().expect("a time"), pieces };
     Spec::of::<Sold>()
         .at("2026-01-01T10:00:00Z")
         // The same key twice in one event counts once.
@@ -304,21 +258,15 @@ impl Fold for Stray {
     type Event = OrderShipped;
 
     fn apply(row: &mut Entry<Self>, event: &OrderShipped, _: &Meta) -> Result {
-        row.put(Stray {
-            id: event.carrier.clone(),
-        });
+        row.put(Stray { id: event.carrier.clone() });
         Ok(())
     }
 }
 
 #[test]
 fn a_row_stays_at_its_key() {
-    Spec::of::<Stray>()
-        .given("dhl", shipped())
-        .then(Stray { id: "dhl".into() });
-    Spec::of::<Stray>()
-        .given("o-1", shipped())
-        .then_error("the `strays` row at key \"o-1\" was given another key");
+    Spec::of::<Stray>().given("dhl", shipped()).then(Stray { id: "dhl".into() });
+    Spec::of::<Stray>().given("o-1", shipped()).then_error("the `strays` row at key \"o-1\" was given another key");
 }
 
 /// All that is known of an event beside its payload.
@@ -375,9 +323,7 @@ impl Fold for Seen {
 fn meta_tells_what_is_known_of_an_event() {
     let seen = |position, aggregate: &str, aggregate_version| Seen {
         position,
-        event_id: format!("01920000-0000-7000-8000-{position:012x}")
-            .parse()
-            .expect("a UUID"),
+        event_id: format!("01920000-0000-7000-8000-{position:012x}").parse().expect("a UUID"),
         event_type: "OrderShipped".into(),
         event_version: 1,
         aggregate: aggregate.into(),
@@ -447,10 +393,7 @@ impl Fold for Audit {
             Audited::OrderS(e) => format!("by {}", e.decode::<OrderShipped>()?.carrier),
             Audited::Cancelled(_) => "cancelled".to_owned(),
         };
-        let audit = row.get_or_put(|id| Audit {
-            id,
-            kinds: String::new(),
-        });
+        let audit = row.get_or_put(|id| Audit { id, kinds: String::new() });
         audit.kinds = format!("{}{kind};", audit.kinds);
         Ok(())
     }
@@ -463,16 +406,11 @@ fn a_set_may_read_by_prefix_and_any_event() {
         .given_json("a", "OrderPaid", 3, json!({}))
         .given("a", shipped())
         .given("a", OrderCancelled {})
-        .then(Audit {
-            id: "a".into(),
-            kinds: "other Paid {\"x\":1};order OrderPaid v3;by dhl;cancelled;".into(),
-        });
+        .then(Audit { id: "a".into(), kinds: "other Paid {\"x\":1};order OrderPaid v3;by dhl;cancelled;".into() });
     Spec::of::<Audit>()
         .given_json("a", "OrderSent", 1, json!({"carrier": null}))
         .then_error("OrderSent v1, at carrier: invalid type: null, expected a string");
-    Spec::of::<Audit>()
-        .given_json("a", "OrderCancelled", 2, json!({}))
-        .then_error("only v1 is read");
+    Spec::of::<Audit>().given_json("a", "OrderCancelled", 2, json!({})).then_error("only v1 is read");
 }
 
 mod exported {

@@ -44,15 +44,9 @@ impl Upcast for OrderPlacedV1 {
         }
         let euros: f64 = self.total.parse().at("total")?;
         let total_cents = (euros * 100.0).round() as i64;
-        let mut events = vec![Current::Placed(OrderPlaced {
-            customer: self.customer,
-            total_cents,
-        })];
+        let mut events = vec![Current::Placed(OrderPlaced { customer: self.customer, total_cents })];
         if self.paid {
-            events.push(Current::Paid(OrderPaid {
-                amount_cents: total_cents,
-                at_position: meta.position(),
-            }));
+            events.push(Current::Paid(OrderPaid { amount_cents: total_cents, at_position: meta.position() }));
         }
         Ok(events)
     }
@@ -71,35 +65,17 @@ impl Upcast for BasketViewed {
 }
 
 fn placed(customer: &str, total_cents: i64) -> Current {
-    Current::Placed(OrderPlaced {
-        customer: customer.into(),
-        total_cents,
-    })
+    Current::Placed(OrderPlaced { customer: customer.into(), total_cents })
 }
 
 #[test]
 fn one_event_becomes_one_several_or_none() {
     Spec::upcast::<OrderPlacedV1>()
         .given("o-1", json!({"customer": "ada", "total": "12.50"}))
-        .given(
-            "o-2",
-            json!({"customer": "bob", "total": "1", "is_test": true}),
-        )
-        .given(
-            "o-3",
-            json!({"customer": "cy", "total": "0.99", "paid": true}),
-        )
-        .then([
-            placed("ada", 1250),
-            placed("cy", 99),
-            Current::Paid(OrderPaid {
-                amount_cents: 99,
-                at_position: 3,
-            }),
-        ]);
-    Spec::upcast::<BasketViewed>()
-        .given("b-1", json!({"page": 1}))
-        .then_none();
+        .given("o-2", json!({"customer": "bob", "total": "1", "is_test": true}))
+        .given("o-3", json!({"customer": "cy", "total": "0.99", "paid": true}))
+        .then([placed("ada", 1250), placed("cy", 99), Current::Paid(OrderPaid { amount_cents: 99, at_position: 3 })]);
+    Spec::upcast::<BasketViewed>().given("b-1", json!({"page": 1})).then_none();
 }
 
 #[test]

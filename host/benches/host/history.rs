@@ -86,7 +86,8 @@ fn shipped(number: u64, order: u64) -> ImportedEvent {
 }
 
 fn paid(number: u64, order: u64, round: u64) -> ImportedEvent {
-    let data = format!(r#"{{"payment_id":"payment-{number}","amount_cents":{},"currency":"EUR"}}"#, mix(number) % 10_000);
+    let data =
+        format!(r#"{{"payment_id":"payment-{number}","amount_cents":{},"currency":"EUR"}}"#, mix(number) % 10_000);
     event(number, order, round + 1, "OrderPaid", 1, &data)
 }
 

@@ -38,7 +38,8 @@ pub(crate) async fn measure(folder: &Path, plugin: &ProjectionPlugin, report: &m
     let (manifest, plugin) = (Arc::clone(&plugin.manifest), plugin.clone());
     projections.start(manifest, Digest([0; 32]), move || sandboxed(plugin.clone())).await?;
     projections.caught_up().await;
-    let mut reader = sqlx::sqlite::SqliteConnectOptions::new().filename(database.path()).read_only(true).connect().await?;
+    let mut reader =
+        sqlx::sqlite::SqliteConnectOptions::new().filename(database.path()).read_only(true).connect().await?;
     let mut delays = Vec::new();
     let mut next = tokio::time::interval(PAUSE);
     for number in 0..APPENDS {
@@ -56,8 +57,10 @@ pub(crate) async fn measure(folder: &Path, plugin: &ProjectionPlugin, report: &m
 async fn until_readable(reader: &mut SqliteConnection, id: &str) -> anyhow::Result<Duration> {
     let began = Instant::now();
     loop {
-        let found: Option<(i64,)> =
-            sqlx::query_as("SELECT total_cents FROM order_list_orders WHERE id = ?").bind(id).fetch_optional(&mut *reader).await?;
+        let found: Option<(i64,)> = sqlx::query_as("SELECT total_cents FROM order_list_orders WHERE id = ?")
+            .bind(id)
+            .fetch_optional(&mut *reader)
+            .await?;
         if found.is_some() {
             return Ok(began.elapsed());
         }

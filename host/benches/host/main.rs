@@ -68,7 +68,14 @@ async fn run(size: &Size) -> anyhow::Result<()> {
 }
 
 /// Rebuilds, their stages, and loops written by hand, in turns.
-async fn compare(shape: Shape, store: &Path, folder: &Path, plugin: &ProjectionPlugin, size: &Size, report: &mut Report) -> anyhow::Result<()> {
+async fn compare(
+    shape: Shape,
+    store: &Path,
+    folder: &Path,
+    plugin: &ProjectionPlugin,
+    size: &Size,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let mut arms: [Median; 7] = Default::default();
     for _ in 0..size.rounds {
         let [read, guest, write, sandbox, native, page_loop, event_loop] = &mut arms;
@@ -88,7 +95,8 @@ async fn compare(shape: Shape, store: &Path, folder: &Path, plugin: &ProjectionP
 }
 
 fn admit(path: &Path, folder: &Path) -> anyhow::Result<ProjectionPlugin> {
-    let settings = Settings { program: std::env::current_exe()?, cache: folder.join("cache"), limits: Limits::default() };
+    let settings =
+        Settings { program: std::env::current_exe()?, cache: folder.join("cache"), limits: Limits::default() };
     let admitted = Sandbox::new(settings)?.admit(&std::fs::read(path)?)?;
     match admitted.kind {
         Kind::Projection(plugin) => Ok(plugin),

@@ -92,8 +92,12 @@ fn wire_column(column: &Column) -> wire::Column {
         Cells::Booleans(values) => wire::Cells::Booleans(values.clone()),
         Cells::Integers(values) => wire::Cells::Integers(values.clone()),
         Cells::Floats(values) => wire::Cells::Floats(values.clone()),
-        Cells::Texts(texts) => wire::Cells::Texts(wire::Texts { joined: texts.joined.clone(), ends: texts.ends.clone() }),
-        Cells::Blobs(blobs) => wire::Cells::Blobs(wire::Blobs { joined: blobs.joined.clone(), ends: blobs.ends.clone() }),
+        Cells::Texts(texts) => {
+            wire::Cells::Texts(wire::Texts { joined: texts.joined.clone(), ends: texts.ends.clone() })
+        }
+        Cells::Blobs(blobs) => {
+            wire::Cells::Blobs(wire::Blobs { joined: blobs.joined.clone(), ends: blobs.ends.clone() })
+        }
     };
     wire::Column { nulls: column.nulls.clone(), cells }
 }

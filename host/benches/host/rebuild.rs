@@ -23,7 +23,12 @@ pub(crate) fn sandboxed(plugin: &ProjectionPlugin) -> Starts {
 }
 
 /// Seconds from start to caught up, indexes and all; read models in a fresh file.
-pub(crate) async fn rebuild(store: &Path, folder: &Path, plugin: &ProjectionPlugin, start: Starts) -> anyhow::Result<f64> {
+pub(crate) async fn rebuild(
+    store: &Path,
+    folder: &Path,
+    plugin: &ProjectionPlugin,
+    start: Starts,
+) -> anyhow::Result<f64> {
     let projections = open(store, &fresh(folder, "rows")?).await?;
     let began = Instant::now();
     projections.start(Arc::clone(&plugin.manifest), Digest([0; 32]), start).await?;

@@ -32,14 +32,22 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn begin(events: u64) -> Self {
-        println!("Benchmarks of fantascope {} with {events} events; medians (worst to best)", env!("CARGO_PKG_VERSION"));
+        println!(
+            "Benchmarks of fantascope {} with {events} events; medians (worst to best)",
+            env!("CARGO_PKG_VERSION")
+        );
         Self { events }
     }
 
     pub(crate) fn rebuilds(&mut self, shape: Shape, arms: &[Median; 7]) {
         let names = [
-            "reading alone", "guest alone", "writing alone", "rebuild, sandboxed", "rebuild, native",
-            "by hand, transaction per page", "by hand, transaction per event",
+            "reading alone",
+            "guest alone",
+            "writing alone",
+            "rebuild, sandboxed",
+            "rebuild, native",
+            "by hand, transaction per page",
+            "by hand, transaction per event",
         ];
         println!("\n{shape:?}");
         for (name, arm) in names.iter().zip(arms) {
@@ -57,7 +65,8 @@ impl Report {
     pub(crate) fn appends(&mut self, rates: &[Median; 3]) {
         println!("\nAppends, events a second, synced to disk before the answer: median (worst to best)");
         for (name, rate) in ["lists of 100", "one by one", "one by one, 32 callers"].iter().zip(rates) {
-            let (worst, best) = (rate.0.first().copied().unwrap_or(f64::NAN), rate.0.last().copied().unwrap_or(f64::NAN));
+            let (worst, best) =
+                (rate.0.first().copied().unwrap_or(f64::NAN), rate.0.last().copied().unwrap_or(f64::NAN));
             println!("  {name:32} {:10.0}  ({worst:.0} to {best:.0})", rate.value());
         }
     }

@@ -26,7 +26,11 @@ pub(crate) async fn read(store: &Path) -> anyhow::Result<f64> {
 
 /// Seconds in the guest (load and apply), and seconds to write what it changed.
 /// Rows come from memory, so that neither waits for anything.
-pub(crate) async fn guest_and_write(store: &Path, folder: &Path, plugin: &ProjectionPlugin) -> anyhow::Result<(f64, f64)> {
+pub(crate) async fn guest_and_write(
+    store: &Path,
+    folder: &Path,
+    plugin: &ProjectionPlugin,
+) -> anyhow::Result<(f64, f64)> {
     let mut batches = Vec::new();
     for_each_page(store, |batch| batches.push(batch)).await?;
     let mut guest = plugin.start()?;

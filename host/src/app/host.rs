@@ -55,7 +55,12 @@ impl Host {
 }
 
 /// Says how many plugins there are, and which live versions nobody keeps up to date.
-async fn say_what_runs(config: &Config, entries: &[Entry], projections: &Projections, read_model: &ReadModel) -> anyhow::Result<()> {
+async fn say_what_runs(
+    config: &Config,
+    entries: &[Entry],
+    projections: &Projections,
+    read_model: &ReadModel,
+) -> anyhow::Result<()> {
     let fit = entries.iter().filter(|entry| entry.outcome.is_ok()).count();
     tracing::info!("{fit} of {} plugins in `{}` are fit to run", entries.len(), config.plugins.dir.display());
     let running = projections.board().statuses(Position::START);

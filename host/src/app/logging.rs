@@ -9,8 +9,9 @@ use crate::config::{Log, LogFormat};
 /// # Errors
 /// If the level is no filter.
 pub fn start_logging(settings: &Log) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&settings.level)
-        .map_err(|fault| anyhow::anyhow!("log.level `{}`: {fault}; use error, warn, info, debug or trace", settings.level))?;
+    let filter = EnvFilter::try_new(&settings.level).map_err(|fault| {
+        anyhow::anyhow!("log.level `{}`: {fault}; use error, warn, info, debug or trace", settings.level)
+    })?;
     let ansi = std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
     // Whoever starts the host twice in one process, as tests do, keeps the first one's log.

@@ -16,8 +16,12 @@ pub(super) fn upcasters(entries: &[Entry]) -> Vec<UpcasterPlugin> {
 /// What others are told of `entry`, which does not run because of `error`, if there is one.
 pub(super) fn info(entry: &Entry, error: Option<String>) -> PluginInfo {
     let declared = entry.outcome.as_ref().ok().map(|admitted| match &admitted.kind {
-        Kind::Projection(plugin) => ("projection", plugin.manifest.name.to_string(), plugin.manifest.version, plugin.manifest.sdk.clone()),
-        Kind::Upcaster(plugin) => ("upcaster", plugin.manifest.name.to_string(), plugin.manifest.version, plugin.manifest.sdk.clone()),
+        Kind::Projection(plugin) => {
+            ("projection", plugin.manifest.name.to_string(), plugin.manifest.version, plugin.manifest.sdk.clone())
+        }
+        Kind::Upcaster(plugin) => {
+            ("upcaster", plugin.manifest.name.to_string(), plugin.manifest.version, plugin.manifest.sdk.clone())
+        }
     });
     let (kind, name, version, sdk) = match declared {
         Some((kind, name, version, sdk)) => (Some(kind.to_owned()), Some(name), Some(version), Some(sdk)),

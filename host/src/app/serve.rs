@@ -46,7 +46,12 @@ pub(super) async fn bind(config: &Config) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("cannot listen on {address}: choose another with --listen or http.listen"))
 }
 
-pub(super) fn spawn_server(listener: TcpListener, host: &Host, config: &Config, stop: CancellationToken) -> tokio::task::JoinHandle<std::io::Result<()>> {
+pub(super) fn spawn_server(
+    listener: TcpListener,
+    host: &Host,
+    config: &Config,
+    stop: CancellationToken,
+) -> tokio::task::JoinHandle<std::io::Result<()>> {
     let api = Api {
         store: host.store.clone(),
         read_model: host.read_model.clone(),

@@ -50,7 +50,11 @@ pub fn spec(path: &Path, config: &Config) -> anyhow::Result<()> {
     Ok(stdout.flush()?)
 }
 
-fn fold(guest: &mut GuestProjection, tables: &[TableDefinition], batch: &Batch) -> Result<BTreeMap<String, Vec<Value>>, Fault> {
+fn fold(
+    guest: &mut GuestProjection,
+    tables: &[TableDefinition],
+    batch: &Batch,
+) -> Result<BTreeMap<String, Vec<Value>>, Fault> {
     let keys = guest.load(batch)?;
     let none: Vec<Rows> = tables.iter().zip(&keys).map(|(table, keys)| Rows::none(table, keys.count)).collect();
     let changes = guest.apply(&none)?;

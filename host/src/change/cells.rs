@@ -222,8 +222,9 @@ impl Column {
                 serde_json::from_str(texts.get(row)).unwrap_or_else(|_| texts.get(row).into())
             }
             (Cells::Texts(texts), _) => texts.get(row).into(),
-            (Cells::Blobs(blobs), ColumnType::Uuid) => Uuid::from_slice(blobs.get(row))
-                .map_or(Value::Null, |id| Value::String(id.hyphenated().to_string())),
+            (Cells::Blobs(blobs), ColumnType::Uuid) => {
+                Uuid::from_slice(blobs.get(row)).map_or(Value::Null, |id| Value::String(id.hyphenated().to_string()))
+            }
             (Cells::Blobs(blobs), _) => Value::String(BASE64.encode(blobs.get(row))),
         }
     }

@@ -31,7 +31,10 @@ impl FromStr for Name {
             Ok(Self(text.into()))
         } else {
             let shown: String = text.chars().take(80).collect();
-            Err(format!("`{}` is not a name: use a lowercase letter, then up to 62 of a-z, 0-9 and _", shown.escape_debug()))
+            Err(format!(
+                "`{}` is not a name: use a lowercase letter, then up to 62 of a-z, 0-9 and _",
+                shown.escape_debug()
+            ))
         }
     }
 }

@@ -88,7 +88,10 @@ impl TableDefinition {
                 return Err(format!("table `{name}`: key column `{}` must not be nullable", column.name));
             }
             if matches!(column.of_type, ColumnType::Float | ColumnType::Json) {
-                return Err(format!("table `{name}`: key column `{}` must not be of type {}", column.name, column.of_type));
+                return Err(format!(
+                    "table `{name}`: key column `{}` must not be of type {}",
+                    column.name, column.of_type
+                ));
             }
         }
         if self.keyed_by_aggregate && (self.key_columns != 1 || self.columns[0].of_type != ColumnType::Text) {
@@ -113,7 +116,8 @@ mod tests {
     use super::*;
 
     fn table() -> TableDefinition {
-        let column = |name: &str, of_type| ColumnDefinition { name: name.parse().expect("a name"), of_type, nullable: false };
+        let column =
+            |name: &str, of_type| ColumnDefinition { name: name.parse().expect("a name"), of_type, nullable: false };
         TableDefinition {
             name: "orders".parse().expect("a name"),
             columns: vec![column("id", ColumnType::Text), column("total", ColumnType::Float)],

@@ -38,7 +38,9 @@ impl Upcasted {
             return Err("a type without a name or a version".to_owned());
         }
         match self.data.iter().find(|json| !is_object(json)) {
-            Some(bad) => Err(format!("a payload that is not a JSON object: {}", bad.chars().take(80).collect::<String>())),
+            Some(bad) => {
+                Err(format!("a payload that is not a JSON object: {}", bad.chars().take(80).collect::<String>()))
+            }
             None => Ok(()),
         }
     }

@@ -203,7 +203,9 @@ pub(super) enum Config {
 fn server_url(text: &str) -> Result<String, String> {
     let uri: axum::http::Uri = text.parse().map_err(|fault| format!("not a URL: {fault}"))?;
     match uri.scheme_str() {
-        Some("http" | "https") if uri.authority().is_some() && uri.query().is_none() => Ok(text.trim_end_matches('/').to_owned()),
+        Some("http" | "https") if uri.authority().is_some() && uri.query().is_none() => {
+            Ok(text.trim_end_matches('/').to_owned())
+        }
         _ => Err("not a URL such as http://127.0.0.1:7711".to_owned()),
     }
 }
@@ -221,7 +223,14 @@ mod tests {
 
     #[test]
     fn takes_urls_of_servers() {
-        for (url, expected) in [("http://a:1", Some("http://a:1")), ("https://a/b/", Some("https://a/b")), ("a:1", None), ("/a", None), ("ftp://a", None), ("", None)] {
+        for (url, expected) in [
+            ("http://a:1", Some("http://a:1")),
+            ("https://a/b/", Some("https://a/b")),
+            ("a:1", None),
+            ("/a", None),
+            ("ftp://a", None),
+            ("", None),
+        ] {
             assert_eq!(server_url(url).ok().as_deref(), expected, "{url}");
         }
     }

@@ -60,11 +60,21 @@ impl Client {
     }
 
     /// The body of what the host answers to `path`, as it comes.
-    pub(super) fn stream(&self, path: &str, parameters: &[(&str, String)], headers: &[(&str, String)]) -> anyhow::Result<ureq::BodyReader<'static>> {
+    pub(super) fn stream(
+        &self,
+        path: &str,
+        parameters: &[(&str, String)],
+        headers: &[(&str, String)],
+    ) -> anyhow::Result<ureq::BodyReader<'static>> {
         Ok(self.send(path, parameters, headers)?.into_body().into_reader())
     }
 
-    fn send(&self, path: &str, parameters: &[(&str, String)], headers: &[(&str, String)]) -> anyhow::Result<ureq::http::Response<ureq::Body>> {
+    fn send(
+        &self,
+        path: &str,
+        parameters: &[(&str, String)],
+        headers: &[(&str, String)],
+    ) -> anyhow::Result<ureq::http::Response<ureq::Body>> {
         let mut request = self.agent.get(format!("{}{path}", self.server));
         for (name, value) in parameters {
             request = request.query(*name, value);

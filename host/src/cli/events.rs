@@ -85,7 +85,11 @@ fn tail(filter: &Filter, client: &Client, output: Output) -> anyhow::Result<()> 
     }
 }
 
-fn call_again(client: &Client, parameters: &[(&str, String)], last_received: Option<&str>) -> anyhow::Result<ureq::BodyReader<'static>> {
+fn call_again(
+    client: &Client,
+    parameters: &[(&str, String)],
+    last_received: Option<&str>,
+) -> anyhow::Result<ureq::BodyReader<'static>> {
     let headers: Vec<_> = last_received.map(|id| ("last-event-id", id.to_owned())).into_iter().collect();
     for _ in 1..CALLS_AGAIN {
         std::thread::sleep(PAUSE);
@@ -102,7 +106,8 @@ fn follow(stream: &mut impl BufRead, last_received: &mut Option<String>, output:
         if message.event == "problem" {
             bail!("the host ended the stream: {}", message.data);
         }
-        let event: StoredEvent = serde_json::from_str(&message.data).context("this is not an event of a host of this version")?;
+        let event: StoredEvent =
+            serde_json::from_str(&message.data).context("this is not an event of a host of this version")?;
         if output.is_json {
             output.line(&serde_json::to_string(&event)?)?;
         } else {
@@ -114,7 +119,13 @@ fn follow(stream: &mut impl BufRead, last_received: &mut Option<String>, output:
 }
 
 fn print(event: &StoredEvent, output: Output) -> anyhow::Result<()> {
-    let head = format!("{}  {} v{}  {}", event.position, human::one_line(&event.event_type, 200), event.event_version, aggregate(event));
+    let head = format!(
+        "{}  {} v{}  {}",
+        event.position,
+        human::one_line(&event.event_type, 200),
+        event.event_version,
+        aggregate(event)
+    );
     if output.quiet {
         return output.line(&head);
     }

@@ -66,7 +66,10 @@ mod tests {
         let io = || std::io::Error::other("the disk is full");
         let chain = Err::<(), _>(io()).context("cannot write `a`").context("the import failed");
         let fault = chain.expect_err("an error");
-        assert_eq!(explain(&fault), "error: the import failed\n  because: cannot write `a`\n  because: the disk is full");
+        assert_eq!(
+            explain(&fault),
+            "error: the import failed\n  because: cannot write `a`\n  because: the disk is full"
+        );
         let fault = Err::<(), _>(io()).context("cannot write `a`: the disk is full").expect_err("an error");
         assert_eq!(explain(&fault), "error: cannot write `a`: the disk is full");
     }

@@ -77,7 +77,8 @@ mod tests {
 
     #[test]
     fn writes_numbers() {
-        for (number, expected) in [(0, "0"), (999, "999"), (1_000, "1,000"), (8_577, "8,577"), (1_234_567, "1,234,567")] {
+        for (number, expected) in [(0, "0"), (999, "999"), (1_000, "1,000"), (8_577, "8,577"), (1_234_567, "1,234,567")]
+        {
             assert_eq!(count(number), expected);
         }
         for (number, expected) in [(512, "512 B"), (2_048, "2.0 KiB"), (5 << 20, "5.0 MiB"), (3 << 30, "3.0 GiB")] {
@@ -90,9 +91,14 @@ mod tests {
 
     #[test]
     fn writes_durations() {
-        for (seconds, expected) in
-            [(0.04, "0.0 s"), (1.25, "1.2 s"), (42.0, "42 s"), (200.0, "3 min 20 s"), (7_200.0, "2 h"), (187_200.0, "2 d 4 h")]
-        {
+        for (seconds, expected) in [
+            (0.04, "0.0 s"),
+            (1.25, "1.2 s"),
+            (42.0, "42 s"),
+            (200.0, "3 min 20 s"),
+            (7_200.0, "2 h"),
+            (187_200.0, "2 d 4 h"),
+        ] {
             assert_eq!(duration(seconds), expected);
         }
         assert_eq!(ago(Timestamp(0), Timestamp(61_000_000)), "1 min 1 s ago");

@@ -42,7 +42,12 @@ pub struct Imported {
 ///
 /// # Errors
 /// All that is wrong with the file, by line; then nothing is added.
-pub async fn import(store: &Store, file: &mut ImportFile, limits: &Limits, bar: &ProgressBar) -> anyhow::Result<Imported> {
+pub async fn import(
+    store: &Store,
+    file: &mut ImportFile,
+    limits: &Limits,
+    bar: &ProgressBar,
+) -> anyhow::Result<Imported> {
     let started = Instant::now();
     bar.set_length(file.bytes() * 2);
     bar.set_message("checking");
@@ -120,7 +125,8 @@ async fn add(store: &Store, file: &mut ImportFile, limits: &Limits, bar: &Progre
         }
         chunk = next;
     }
-    let half_done = || format!("the file or the store has changed since they were checked: {added} events were added before");
+    let half_done =
+        || format!("the file or the store has changed since they were checked: {added} events were added before");
     faults.refuse().with_context(half_done)?;
     Ok(added)
 }

@@ -55,7 +55,8 @@ impl ImportFile {
 
     fn spool(mut source: impl Read, name: String) -> anyhow::Result<Self> {
         let mut file = tempfile::tempfile().context("cannot make a file for what is piped in")?;
-        std::io::copy(&mut source, &mut file).with_context(|| format!("cannot copy {name} into a file, to read it twice"))?;
+        std::io::copy(&mut source, &mut file)
+            .with_context(|| format!("cannot copy {name} into a file, to read it twice"))?;
         Self::new(file, name)
     }
 
@@ -85,7 +86,8 @@ impl ImportFile {
     pub(super) fn lines<'a>(&'a mut self, bytes_max: usize, bar: &ProgressBar) -> anyhow::Result<Lines<'a>> {
         self.file.rewind().with_context(|| format!("cannot read `{}` again", self.name))?;
         let counted = bar.wrap_read(&self.file);
-        let reader: Box<dyn Read + 'a> = if self.is_gzip { Box::new(MultiGzDecoder::new(counted)) } else { Box::new(counted) };
+        let reader: Box<dyn Read + 'a> =
+            if self.is_gzip { Box::new(MultiGzDecoder::new(counted)) } else { Box::new(counted) };
         Ok(Lines { reader: BufReader::with_capacity(BUFFER_BYTES, reader), line: Vec::new(), number: 0, bytes_max })
     }
 }
@@ -103,11 +105,15 @@ impl Lines<'_> {
                 Err(fault) => return Err(format!("line {} cannot be read: {fault}", self.number)),
                 Ok(0) => return Ok(None),
                 Ok(read) if read as u64 == bound && !self.line.ends_with(b"\n") => {
-                    return Err(format!("line {} is longer than {} bytes, which no event needs", self.number, self.bytes_max));
+                    return Err(format!(
+                        "line {} is longer than {} bytes, which no event needs",
+                        self.number, self.bytes_max
+                    ));
                 }
                 Ok(_) => {}
             }
-            let skipped = if self.number == 1 && self.line.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+            let skipped =
+                if self.number == 1 && self.line.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
             if !self.line[skipped..].trim_ascii().is_empty() {
                 return Ok(Some((self.number, self.line[skipped..].trim_ascii_end())));
             }

@@ -15,7 +15,8 @@ impl Imports {
     async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let limits = Limits { event_bytes_max: 1_000, ..Limits::default() };
-        let database = Database::open(&format!("sqlite:{}/store.sqlite", folder.path().display())).await.expect("a database");
+        let database =
+            Database::open(&format!("sqlite:{}/store.sqlite", folder.path().display())).await.expect("a database");
         let store = Store::open(&database, &limits).await.expect("a store");
         Self { folder, store, limits }
     }
@@ -85,10 +86,19 @@ async fn names_the_line_and_column_of_what_is_no_event() {
         ("[]", "/f:3:1: an event must be a JSON object"),
         (&line(2, "a", 2).replace("\"event_type\":\"A\",", ""), "missing field `event_type`"),
         (&line(2, "a", 2).replace("\"metadata\"", "\"meta\""), "unknown field `meta`"),
-        (&line(2, "a", 2).replace("\"aggregate_version\":2", "\"aggregate_version\":\"2\""), "at aggregate_version: invalid type: string"),
-        (&line(2, "a", 2).replace("2026-01-31T09:30:00Z", "today"), "at event_timestamp: `today` is not an RFC 3339 time"),
+        (
+            &line(2, "a", 2).replace("\"aggregate_version\":2", "\"aggregate_version\":\"2\""),
+            "at aggregate_version: invalid type: string",
+        ),
+        (
+            &line(2, "a", 2).replace("2026-01-31T09:30:00Z", "today"),
+            "at event_timestamp: `today` is not an RFC 3339 time",
+        ),
         (&line(2, "a", 2).replace("{ \"n\": 2 }", "7"), "/f:3: `event_data` must be a JSON object"),
-        (&line(2, "a", 2).replace("{ \"n\": 2 }", &format!("{{\"n\":\"{}\"}}", "x".repeat(1_000))), "/f:3: `event_data` has 1008 bytes"),
+        (
+            &line(2, "a", 2).replace("{ \"n\": 2 }", &format!("{{\"n\":\"{}\"}}", "x".repeat(1_000))),
+            "/f:3: `event_data` has 1008 bytes",
+        ),
         (&format!("{} x", line(2, "a", 2).trim_end()), "trailing characters"),
         (&"x".repeat(100_000), "line 3 is longer than"),
     ] {
@@ -100,8 +110,18 @@ async fn names_the_line_and_column_of_what_is_no_event() {
 #[tokio::test]
 async fn refuses_what_contradicts_itself_or_the_store() {
     let imports = Imports::new().await;
-    imports.refused((line(1, "a", 1) + &line(2, "a", 3)).as_bytes(), "/f:2: aggregate T/a continues with version 2, this event has 3").await;
-    imports.refused((line(1, "a", 1) + &line(1, "b", 1)).as_bytes(), "/f:2: event id 00000000-0000-0000-0000-000000000001 occurs in line 1 already").await;
+    imports
+        .refused(
+            (line(1, "a", 1) + &line(2, "a", 3)).as_bytes(),
+            "/f:2: aggregate T/a continues with version 2, this event has 3",
+        )
+        .await;
+    imports
+        .refused(
+            (line(1, "a", 1) + &line(1, "b", 1)).as_bytes(),
+            "/f:2: event id 00000000-0000-0000-0000-000000000001 occurs in line 1 already",
+        )
+        .await;
     imports.import(line(1, "a", 1).as_bytes()).await.expect("imported");
     imports.refused(line(1, "b", 1).as_bytes(), "/f:1: event id 00000000-0000-0000-0000-000000000001 is taken").await;
     imports.refused(line(2, "a", 1).as_bytes(), "/f:1: aggregate T/a continues with version 2, this event has 1").await;
@@ -110,7 +130,12 @@ async fn refuses_what_contradicts_itself_or_the_store() {
 #[tokio::test]
 async fn a_fault_behind_the_first_chunk_adds_nothing() {
     let imports = Imports::new().await;
-    imports.refused((lines(1_500) + &line(9_999, "a", 1_502)).as_bytes(), "/f:1501: aggregate T/a continues with version 1501").await;
+    imports
+        .refused(
+            (lines(1_500) + &line(9_999, "a", 1_502)).as_bytes(),
+            "/f:1501: aggregate T/a continues with version 1501",
+        )
+        .await;
     imports.refused((lines(1_500) + &line(1, "b", 1)).as_bytes(), "/f:1501: event id").await;
 }
 

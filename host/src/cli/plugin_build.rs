@@ -70,8 +70,11 @@ pub fn build_packages(folder: &Path, packages: &[&str]) -> anyhow::Result<Vec<Pa
     let components = run_cargo(&folder, packages)?;
     let of_package = |package: &&str| {
         let library = package.replace('-', "_");
-        let found = components.iter().find(|message| message.target.name.replace('-', "_") == library).and_then(component);
-        found.with_context(|| format!("package `{package}` builds no component: its library needs `crate-type = [\"cdylib\", \"rlib\"]`"))
+        let found =
+            components.iter().find(|message| message.target.name.replace('-', "_") == library).and_then(component);
+        found.with_context(|| {
+            format!("package `{package}` builds no component: its library needs `crate-type = [\"cdylib\", \"rlib\"]`")
+        })
     };
     packages.iter().map(of_package).collect()
 }
@@ -97,7 +100,13 @@ fn component(message: &Message) -> Option<PathBuf> {
 fn run_cargo(folder: &Path, packages: &[&str]) -> anyhow::Result<Vec<Message>> {
     ensure_target(folder)?;
     let mut command = Command::new(cargo());
-    command.current_dir(folder).args(["build", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"]);
+    command.current_dir(folder).args([
+        "build",
+        "--release",
+        "--target",
+        TARGET,
+        "--message-format=json-render-diagnostics",
+    ]);
     for package in packages {
         command.args(["--package", package]);
     }
@@ -125,7 +134,8 @@ fn run_cargo(folder: &Path, packages: &[&str]) -> anyhow::Result<Vec<Message>> {
 
 /// Sees that the standard library for plugins is installed, or installs it.
 fn ensure_target(folder: &Path) -> anyhow::Result<()> {
-    let asked = Command::new("rustc").current_dir(folder).args(["--print", "target-libdir", "--target", TARGET]).output();
+    let asked =
+        Command::new("rustc").current_dir(folder).args(["--print", "target-libdir", "--target", TARGET]).output();
     let is_there = asked.as_ref().is_ok_and(|answer| {
         answer.status.success() && Path::new(String::from_utf8_lossy(&answer.stdout).trim()).is_dir()
     });
@@ -137,7 +147,9 @@ fn ensure_target(folder: &Path) -> anyhow::Result<()> {
         Ok(status) if status.success() => Ok(()),
         Ok(_) => bail!("rustup could not install the target {TARGET}: see its words above"),
         Err(fault) if fault.kind() == ErrorKind::NotFound => {
-            bail!("Rust's standard library for {TARGET} is missing, and so is rustup, which would install it: see https://rustup.rs")
+            bail!(
+                "Rust's standard library for {TARGET} is missing, and so is rustup, which would install it: see https://rustup.rs"
+            )
         }
         Err(fault) => Err(fault).context("cannot run rustup"),
     }

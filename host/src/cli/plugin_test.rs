@@ -19,7 +19,9 @@ pub(super) fn run(folder: &Path, arguments: &[OsString]) -> anyhow::Result<()> {
         .arg("--")
         .args(arguments)
         .env("FANTASCOPE_SPEC_HOST", host)
-        .env("FANTASCOPE_SPEC_COMPONENT", component)
+        .env("FANTASCOPE_SPEC_COMPONENT", &component)
+        // What is compiled for the tests lies beside what was built for them.
+        .env("FANTASCOPE__PLUGINS__CACHE", component.with_file_name("fantascope-cache"))
         .status()
         .context("cannot run cargo")?;
     if !status.success() {

@@ -25,7 +25,9 @@ pub(super) fn list(client: &Client, output: Output) -> anyhow::Result<()> {
         let mut cells = vec![Cell::new(human::one_line(&plugin.file, 200)), output.colored(plugin.status, color)];
         if !output.quiet {
             let version = plugin.version.map(|version| format!("v{version}"));
-            cells.extend([plugin.kind.clone(), plugin.name.clone(), version].map(|cell| Cell::new(cell.unwrap_or_default())));
+            cells.extend(
+                [plugin.kind.clone(), plugin.name.clone(), version].map(|cell| Cell::new(cell.unwrap_or_default())),
+            );
             cells.push(Cell::new(human::bytes(plugin.size_bytes)));
             cells.push(Cell::new(plugin.digest.get(..12).unwrap_or(&plugin.digest)));
             cells.push(Cell::new(human::one_line(plugin.error.as_deref().unwrap_or_default(), 300)));

@@ -23,7 +23,11 @@ fn list(statuses: &Vec<Status>, output: Output) -> anyhow::Result<()> {
     let row = |status: &Status| {
         let mut cells = vec![Cell::new(&status.projection), Cell::new(version(status)), phase(status, output)];
         if !output.quiet {
-            cells.extend([Cell::new(human::count(status.position.0)), Cell::new(lag(status)), Cell::new(human::rate(status.events_per_second))]);
+            cells.extend([
+                Cell::new(human::count(status.position.0)),
+                Cell::new(lag(status)),
+                Cell::new(human::rate(status.events_per_second)),
+            ]);
             cells.push(Cell::new(remark(status)));
         }
         cells

@@ -77,7 +77,9 @@ fn source_tree() -> anyhow::Result<PathBuf> {
     if tree.join("plugins").is_dir() {
         return Ok(tree);
     }
-    anyhow::bail!("the sources that this program was built from are gone, and the demo's plugins with them: run it in a checkout, with `cargo run --release -- demo`")
+    anyhow::bail!(
+        "the sources that this program was built from are gone, and the demo's plugins with them: run it in a checkout, with `cargo run --release -- demo`"
+    )
 }
 
 fn listen(address: Option<&str>) -> Vec<Flag> {

@@ -66,15 +66,20 @@ fn make(folder: &Path, name: &str, template: &Template, sdk: &Path) -> anyhow::R
     // TOML has JSON's escapes, so a path with a quote or backslash in it survives.
     let sdk = sdk.to_str().with_context(|| format!("the path of the SDK, `{}`, is not UTF-8", sdk.display()))?;
     let sdk = serde_json::to_string(sdk)?;
-    let fill = |text: &str| text.replace("{{name}}", name).replace("{{description}}", template.description).replace("{{sdk}}", &sdk);
+    let fill = |text: &str| {
+        text.replace("{{name}}", name).replace("{{description}}", template.description).replace("{{sdk}}", &sdk)
+    };
     let files = [
         ("Cargo.toml", fill(MANIFEST)),
         (".gitignore", GITIGNORE.to_owned()),
         ("README.md", fill(template.readme)),
         ("src/lib.rs", fill(template.library)),
     ];
-    let write = |path: &Path, text: &str| std::fs::write(path, text).with_context(|| format!("cannot write `{}`", path.display()));
-    std::fs::create_dir_all(folder.join("src")).with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
+    let write = |path: &Path, text: &str| {
+        std::fs::write(path, text).with_context(|| format!("cannot write `{}`", path.display()))
+    };
+    std::fs::create_dir_all(folder.join("src"))
+        .with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
     for (file, text) in &files {
         write(&folder.join(file), text)?;
     }

@@ -156,7 +156,9 @@ fn gather_entry(gathered: &mut Gathered, keys: &[Key], name: String, value: Span
         return gathered.refuse(&name, at, unknown("setting", meant));
     };
     match (key.kind, value.into_inner()) {
-        (Kind::Text, DeValue::String(text)) => gathered.values.push((name, Given { text: text.into_owned(), origin: at })),
+        (Kind::Text, DeValue::String(text)) => {
+            gathered.values.push((name, Given { text: text.into_owned(), origin: at }))
+        }
         (Kind::Number, DeValue::Integer(number)) => {
             let decoded = i128::from_str_radix(number.as_str(), number.radix());
             let text = decoded.map_or_else(|_| number.to_string(), |number| number.to_string());

@@ -24,7 +24,11 @@ impl Sources {
             Err(fault) if named.is_none() && fault.kind() == std::io::ErrorKind::NotFound => None,
             Err(fault) => {
                 let origin = Origin::File { path: path.to_owned(), line: 0 };
-                return Err(Faults(vec![Fault { key: String::new(), origin, reason: format!("cannot be read: {fault}") }]));
+                return Err(Faults(vec![Fault {
+                    key: String::new(),
+                    origin,
+                    reason: format!("cannot be read: {fault}"),
+                }]));
             }
         };
         let environment = std::env::vars_os()
@@ -141,7 +145,9 @@ impl Reading<'_> {
                 return Some(Secret::new("-"));
             }
             // A token that was given nearer to this run outranks a file that the settings name, and the other way round.
-            (Some(token), file) if file.is_none() || self.rank("http.token") > self.rank("http.token_file") => ("http.token", token),
+            (Some(token), file) if file.is_none() || self.rank("http.token") > self.rank("http.token_file") => {
+                ("http.token", token)
+            }
             (_, file) => {
                 let file = file.unwrap_or_default();
                 match std::fs::read_to_string(&file) {
@@ -190,7 +196,10 @@ impl Reading<'_> {
     fn log(&mut self) -> Log {
         let level = self.text("log.level");
         if let Err(fault) = EnvFilter::builder().parse(&level) {
-            self.refuse("log.level", format!("`{level}` is neither error, warn, info, debug or trace nor a filter: {fault}"));
+            self.refuse(
+                "log.level",
+                format!("`{level}` is neither error, warn, info, debug or trace nor a filter: {fault}"),
+            );
         }
         let format = match self.text("log.format").as_str() {
             "text" => LogFormat::Text,
@@ -211,7 +220,11 @@ impl Reading<'_> {
                 None if key.name == "read_models.url" => Some(read_models.url.clone()),
                 value => value,
             };
-            Effective { key: key.name.clone(), value, origin: given.map_or(Origin::Default, |given| given.origin.clone()) }
+            Effective {
+                key: key.name.clone(),
+                value,
+                origin: given.map_or(Origin::Default, |given| given.origin.clone()),
+            }
         };
         self.keys.iter().map(effective).collect()
     }

@@ -53,7 +53,9 @@ fn reads_every_kind_of_value() {
 
 #[test]
 fn a_server_on_all_addresses_is_called_on_the_loopback() {
-    for (listen, url) in [("0.0.0.0:80", "http://127.0.0.1:80"), ("[::]:80", "http://[::1]:80"), ("localhost:80", "http://127.0.0.1:80")] {
+    for (listen, url) in
+        [("0.0.0.0:80", "http://127.0.0.1:80"), ("[::]:80", "http://[::1]:80"), ("localhost:80", "http://127.0.0.1:80")]
+    {
         let config = config("", &[], &[("http.listen", "--listen", listen), ("http.token", "--token", "t")]);
         assert_eq!(config.server_url(), url);
     }
@@ -100,7 +102,8 @@ fn refuses_what_cannot_hold_and_says_why() {
 fn reports_all_faults_at_once_each_with_its_origin() {
     let file = "[store]\nulr = 'x'\n[limits]\nevent_bytes_max = 0\n";
     let environment = [("FANTASCOPE__HTTP__LISTE", "x"), ("FANTASCOPE__STORE__POLL_MS", "soon")];
-    let faults = Config::read(&sources(file, &environment, &[("log.format", "--log", "xml")])).expect_err("faults").to_string();
+    let faults =
+        Config::read(&sources(file, &environment, &[("log.format", "--log", "xml")])).expect_err("faults").to_string();
     for expected in [
         "5 settings cannot be used",
         "store.ulr (f.toml:2)",

@@ -32,7 +32,7 @@ mod tests {
     fn cuts_into_powers_of_two() {
         let check = |rows, most, expected: &[usize]| {
             let found: Vec<_> = pieces(rows, most).collect();
-            assert_eq!(found.iter().map(std::iter::ExactSizeIterator::len).collect::<Vec<_>>(), expected, "{rows} by {most}");
+            assert_eq!(found.iter().map(ExactSizeIterator::len).collect::<Vec<_>>(), expected, "{rows} by {most}");
             assert_eq!(found.iter().map(|piece| piece.len()).sum::<usize>(), rows);
         };
         check(0, 100, &[]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, SqlitePool, SqlSafeStr as _};
+use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _, SqliteConnection, SqlitePool};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// Older libraries can corrupt a database when the WAL is reset (fixed in 3.51.3).
@@ -101,7 +101,11 @@ impl Database {
     ///
     /// # Errors
     /// If one fails, or the database has one that is not known here.
-    pub async fn migrate(&self, table: &'static str, migrations: &[(i64, &'static str, &'static str)]) -> Result<(), Error> {
+    pub async fn migrate(
+        &self,
+        table: &'static str,
+        migrations: &[(i64, &'static str, &'static str)],
+    ) -> Result<(), Error> {
         let open = |source| Error::Open { path: self.path.clone(), source };
         let migration = |&(number, name, sql): &(i64, &'static str, &'static str)| {
             Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
@@ -181,14 +185,21 @@ mod tests {
 
     #[test]
     fn refuses_libraries_that_corrupt() {
-        for (version, safe) in [("3.51.2", false), ("3.51.3", true), ("3.52.0", true), ("4.0", true), ("3.6.20", false)] {
+        for (version, safe) in [("3.51.2", false), ("3.51.3", true), ("3.52.0", true), ("4.0", true), ("3.6.20", false)]
+        {
             assert_eq!(is_at_least(version, OLDEST_LIBRARY), safe, "{version}");
         }
     }
 
     #[test]
     fn reads_urls() {
-        for (url, path) in [("sqlite:a.db", Some("a.db")), ("sqlite:///tmp/a.db", Some("/tmp/a.db")), ("postgres://x", None), ("sqlite:", None), ("sqlite::memory:", None)] {
+        for (url, path) in [
+            ("sqlite:a.db", Some("a.db")),
+            ("sqlite:///tmp/a.db", Some("/tmp/a.db")),
+            ("postgres://x", None),
+            ("sqlite:", None),
+            ("sqlite::memory:", None),
+        ] {
             assert_eq!(path_of(url), path.map(PathBuf::from), "{url}");
         }
     }

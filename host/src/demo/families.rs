@@ -110,7 +110,9 @@ impl Family {
                 self.due_at = due_day(at, self.number % 28);
                 return self.next_month();
             }
-            Step::Ping | Step::UpdateContact | Step::AddChild | Step::Unlock | Step::ReverseWithdrawal => return self.next_month(),
+            Step::Ping | Step::UpdateContact | Step::AddChild | Step::Unlock | Step::ReverseWithdrawal => {
+                return self.next_month();
+            }
         };
         self.next = next;
         Some(Timestamp(at.0 + delay))
@@ -166,7 +168,8 @@ impl Family {
             overdue_since: day(at),
         });
         let locked = fact("PortalAccessLocked", SYSTEM, self.matter("dues"), Some(overdue));
-        let locked = self.write(at, journal, locked, |_| Payload::Locked { reason: "payment overdue", automatic: true });
+        let locked =
+            self.write(at, journal, locked, |_| Payload::Locked { reason: "payment overdue", automatic: true });
         self.cause = Some(locked);
     }
 
@@ -196,7 +199,8 @@ impl Family {
 
     fn lock_by_hand(&mut self, at: Timestamp, journal: &mut Journal) {
         let fact = fact("PortalAccessLocked", COORDINATOR, self.matter("support"), None);
-        let locked = self.write(at, journal, fact, |_| Payload::Locked { reason: "papers are missing", automatic: false });
+        let locked =
+            self.write(at, journal, fact, |_| Payload::Locked { reason: "papers are missing", automatic: false });
         self.cause = Some(locked);
     }
 
@@ -228,7 +232,13 @@ impl Family {
         self.write(at, journal, fact, |_| Payload::WithdrawalReversed { reason, reversed });
     }
 
-    fn write(&mut self, at: Timestamp, journal: &mut Journal, fact: Fact, tell: impl FnOnce(Household) -> Payload) -> u64 {
+    fn write(
+        &mut self,
+        at: Timestamp,
+        journal: &mut Journal,
+        fact: Fact,
+        tell: impl FnOnce(Household) -> Payload,
+    ) -> u64 {
         let number = self.number;
         self.version += 1;
         journal.write(at, |journal| (fact, tell(Household::of(journal.plan(), number))))
@@ -286,17 +296,61 @@ impl Household {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Payload {
-    Enrolled { family_name: String, parent_name: String, enrolled_on: String, monthly_cents: i64, currency: &'static str },
-    ChildAdded { child_name: String, age: u64, grade: u64 },
-    Due { due_id: String, amount_cents: i64, currency: &'static str, due_on: String },
-    Overdue { due_id: String, amount_cents: i64, currency: &'static str, due_on: String, overdue_since: String },
-    Received { payment_id: String, due_id: String, amount_cents: i64, currency: &'static str, method: &'static str },
-    Locked { reason: &'static str, automatic: bool },
-    Restored { reason: &'static str, automatic: bool },
-    PingedV1 { visit: String },
-    ContactUpdated { email: String, phone: String },
-    Withdrawn { reason: &'static str, withdrawn_on: String },
-    WithdrawalReversed { reason: &'static str, reversed: Uuid },
+    Enrolled {
+        family_name: String,
+        parent_name: String,
+        enrolled_on: String,
+        monthly_cents: i64,
+        currency: &'static str,
+    },
+    ChildAdded {
+        child_name: String,
+        age: u64,
+        grade: u64,
+    },
+    Due {
+        due_id: String,
+        amount_cents: i64,
+        currency: &'static str,
+        due_on: String,
+    },
+    Overdue {
+        due_id: String,
+        amount_cents: i64,
+        currency: &'static str,
+        due_on: String,
+        overdue_since: String,
+    },
+    Received {
+        payment_id: String,
+        due_id: String,
+        amount_cents: i64,
+        currency: &'static str,
+        method: &'static str,
+    },
+    Locked {
+        reason: &'static str,
+        automatic: bool,
+    },
+    Restored {
+        reason: &'static str,
+        automatic: bool,
+    },
+    PingedV1 {
+        visit: String,
+    },
+    ContactUpdated {
+        email: String,
+        phone: String,
+    },
+    Withdrawn {
+        reason: &'static str,
+        withdrawn_on: String,
+    },
+    WithdrawalReversed {
+        reason: &'static str,
+        reversed: Uuid,
+    },
 }
 
 fn fact(event_type: &'static str, user: &str, matter: String, cause: Option<u64>) -> Fact {

@@ -257,7 +257,10 @@ mod tests {
             assert!(events.is_sorted_by(|a, b| a.event_timestamp < b.event_timestamp));
             let last = events[events.len() - 1].event_timestamp;
             let share_missing = NOW.seconds_since(last) / NOW.seconds_since(plan.start);
-            assert!((-0.01..0.01).contains(&share_missing), "{count} events end {share_missing} of the span before now");
+            assert!(
+                (-0.01..0.01).contains(&share_missing),
+                "{count} events end {share_missing} of the span before now"
+            );
         }
     }
 

@@ -10,9 +10,9 @@ const FIRST: [&str; 40] = [
 
 const LAST: [&str; 40] = [
     "Adeyemi", "Ahmed", "Andersen", "Bauer", "Becker", "Brown", "Castro", "Chen", "Costa", "Demir", "Dubois", "Evans",
-    "Fischer", "Garcia", "Gupta", "Haas", "Ivanova", "Jansen", "Johnson", "Kaya", "Keller", "Kim", "Kowalski", "Larsen",
-    "Lopez", "Martinez", "Mensah", "Meyer", "Moreau", "Nguyen", "Novak", "Okafor", "Patel", "Petrov", "Rossi", "Sato",
-    "Schmidt", "Silva", "Tanaka", "Weber",
+    "Fischer", "Garcia", "Gupta", "Haas", "Ivanova", "Jansen", "Johnson", "Kaya", "Keller", "Kim", "Kowalski",
+    "Larsen", "Lopez", "Martinez", "Mensah", "Meyer", "Moreau", "Nguyen", "Novak", "Okafor", "Patel", "Petrov",
+    "Rossi", "Sato", "Schmidt", "Silva", "Tanaka", "Weber",
 ];
 
 pub(super) fn first(random: &mut Random) -> &'static str {

@@ -112,12 +112,14 @@ impl Order {
     }
 
     fn pay_and_ship(&mut self, at: Timestamp, journal: &mut Journal) {
-        self.write(at, journal, "OrderPaidAndShipped", By::User("backoffice"), |basket, number| Payload::PaidAndShippedV1 {
-            payment_id: payment_id(number),
-            amount: decimal(basket.total_cents),
-            items: items(&basket.lines),
-            carrier: carrier(number),
-            tracking: tracking(number),
+        self.write(at, journal, "OrderPaidAndShipped", By::User("backoffice"), |basket, number| {
+            Payload::PaidAndShippedV1 {
+                payment_id: payment_id(number),
+                amount: decimal(basket.total_cents),
+                items: items(&basket.lines),
+                carrier: carrier(number),
+                tracking: tracking(number),
+            }
         });
     }
 
@@ -257,7 +259,10 @@ impl Payload {
 }
 
 fn items(lines: &[Line]) -> Vec<ItemV1> {
-    lines.iter().map(|line| ItemV1 { sku: line.sku, quantity: line.quantity, price: decimal(line.unit_cents) }).collect()
+    lines
+        .iter()
+        .map(|line| ItemV1 { sku: line.sku, quantity: line.quantity, price: decimal(line.unit_cents) })
+        .collect()
 }
 
 fn decimal(cents: i64) -> String {

@@ -172,8 +172,7 @@ impl Batch {
     /// If `row` is out of range.
     #[must_use]
     pub fn event_id(&self, row: usize) -> Uuid {
-        let bytes: [u8; 16] =
-            self.ids[row * 16..row * 16 + 16].try_into().expect("the range is 16 bytes long");
+        let bytes: [u8; 16] = self.ids[row * 16..row * 16 + 16].try_into().expect("the range is 16 bytes long");
         Uuid::from_bytes(bytes)
     }
 

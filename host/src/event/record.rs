@@ -176,7 +176,11 @@ fn check_version(field: &'static str, version: u64) -> Result<(), Invalid> {
     if version == 0 { Err(Invalid::Zero { field }) } else { Ok(()) }
 }
 
-fn check_optional_names(user: &Option<String>, correlation: &Option<String>, causation: &Option<String>) -> Result<(), Invalid> {
+fn check_optional_names(
+    user: &Option<String>,
+    correlation: &Option<String>,
+    causation: &Option<String>,
+) -> Result<(), Invalid> {
     for (field, value) in [("user_id", user), ("correlation_id", correlation), ("causation_id", causation)] {
         if let Some(value) = value {
             check_name(field, value)?;

@@ -50,7 +50,9 @@ pub enum Refusal {
     TooLarge { bytes: usize, max: usize },
     #[error("it is not WebAssembly")]
     NotWasm,
-    #[error("it is compiled machine code, which the host takes from nobody: deploy the WebAssembly component that it was made of")]
+    #[error(
+        "it is compiled machine code, which the host takes from nobody: deploy the WebAssembly component that it was made of"
+    )]
     Precompiled,
     #[error("it is a core module, not a component: build it with --target wasm32-wasip2, or with `fantascope build`")]
     CoreModule,
@@ -62,7 +64,9 @@ pub enum Refusal {
     NotGranted(String),
     #[error("it speaks {PACKAGE} {found}, this host speaks {VERSION}: {advice}")]
     OtherVersion { found: String, advice: &'static str },
-    #[error("it is a component of another world: it exports neither {PACKAGE}/projection nor {PACKAGE}/upcaster, but {found}")]
+    #[error(
+        "it is a component of another world: it exports neither {PACKAGE}/projection nor {PACKAGE}/upcaster, but {found}"
+    )]
     OtherWorld { found: String },
     #[error("it does not fit the world it claims: {0}")]
     Misfit(String),
@@ -246,7 +250,11 @@ impl Sandbox {
 
 fn other_version(found: &str) -> Refusal {
     let newer = version_numbers(found) > version_numbers(VERSION);
-    let advice = if newer { "upgrade the host, or build the plugin with the SDK of this one" } else { "build it with a newer SDK" };
+    let advice = if newer {
+        "upgrade the host, or build the plugin with the SDK of this one"
+    } else {
+        "build it with a newer SDK"
+    };
     Refusal::OtherVersion { found: found.to_owned(), advice }
 }
 

@@ -20,7 +20,9 @@ pub enum CompileFault {
     Rejected(String),
     #[error("compiling it took longer than limits.compile_ms_max ({ms_max} ms) allows")]
     OutOfTime { ms_max: u64 },
-    #[error("the compiler ended without a word ({status}): it may have needed more memory than limits.compile_memory_bytes_max ({max}) allows")]
+    #[error(
+        "the compiler ended without a word ({status}): it may have needed more memory than limits.compile_memory_bytes_max ({max}) allows"
+    )]
     Died { status: String, max: u64 },
     #[error("the folder for compiled code, `{}`, {reason}", path.display())]
     Cache { path: PathBuf, reason: String },
@@ -33,9 +35,13 @@ impl Sandbox {
         let fault = |reason: String| CompileFault::Cache { path: folder.clone(), reason };
         own_folder(folder).map_err(&fault)?;
         let path = folder.join(format!("{digest}-{:016x}.cwasm", compatibility(&self.engine)));
-        if !path.exists() {
-            self.compile_apart(bytes, &path)?;
+        if path.exists() {
+            if let Ok(component) = load(&self.engine, &path) {
+                return Ok(component);
+            }
+            tracing::warn!("`{}` is damaged, so its plugin is compiled anew", path.display());
         }
+        self.compile_apart(bytes, &path)?;
         load(&self.engine, &path).map_err(|source| fault(format!("holds a file that can't be loaded: {source:#}")))
     }
 

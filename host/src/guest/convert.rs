@@ -14,7 +14,11 @@ use crate::change::{
 use crate::event::{Batch, EventType, Texts};
 
 /// The events of a batch, borrowed, with the dictionaries in the bindings' own types.
-pub(super) fn borrow_events<'a>(batch: &'a Batch, event_types: &'a [types::EventType<'a>], aggregate_types: &'a [&'a str]) -> types::Events<'a> {
+pub(super) fn borrow_events<'a>(
+    batch: &'a Batch,
+    event_types: &'a [types::EventType<'a>],
+    aggregate_types: &'a [&'a str],
+) -> types::Events<'a> {
     types::Events {
         positions: &batch.positions,
         indexes: &batch.indexes,
@@ -150,14 +154,18 @@ pub(super) fn own_event_type(event_type: upcaster_types::EventType) -> EventType
 /// The events of a batch for an upcaster, whose bindings take them whole.
 pub(super) fn own_events(batch: Batch) -> upcaster_types::Events {
     let texts = |texts: Texts| upcaster_types::Texts { joined: texts.joined, ends: texts.ends };
-    let event_type = |known: EventType| upcaster_types::EventType { name: known.name.to_string(), version: known.version };
+    let event_type =
+        |known: EventType| upcaster_types::EventType { name: known.name.to_string(), version: known.version };
     upcaster_types::Events {
         positions: batch.positions,
         indexes: batch.indexes,
         ids: batch.ids,
         types: batch.types.into_iter().map(event_type).collect(),
         type_codes: batch.type_codes,
-        aggregate_types: upcaster_types::CodedTexts { entries: batch.aggregate_types, codes: batch.aggregate_type_codes },
+        aggregate_types: upcaster_types::CodedTexts {
+            entries: batch.aggregate_types,
+            codes: batch.aggregate_type_codes,
+        },
         aggregate_ids: texts(batch.aggregate_ids),
         aggregate_versions: batch.aggregate_versions,
         timestamps: batch.timestamps,

@@ -20,7 +20,9 @@ pub enum Fault {
     OutOfTime { ms_max: u64 },
     #[error("the guest wanted {bytes} bytes of memory, more than limits.guest_memory_bytes_max ({max}) allows")]
     OutOfMemory { bytes: usize, max: usize },
-    #[error("the guest wanted a table of {elements} elements, more than limits.guest_table_elements_max ({max}) allows")]
+    #[error(
+        "the guest wanted a table of {elements} elements, more than limits.guest_table_elements_max ({max}) allows"
+    )]
     OutOfTable { elements: usize, max: usize },
     #[error("the answer is larger than limits.guest_answer_bytes_max ({max}) allows")]
     AnswerTooLarge { max: usize },

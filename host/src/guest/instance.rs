@@ -28,7 +28,11 @@ impl Cell {
 
     /// Makes `call` within the bounds; `now` is the time that the guest is told,
     /// in microseconds since 1970.
-    pub(super) fn call<R>(&mut self, now: i64, call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<R>) -> Result<R, Fault> {
+    pub(super) fn call<R>(
+        &mut self,
+        now: i64,
+        call: impl FnOnce(&mut Store<State>) -> wasmtime::Result<R>,
+    ) -> Result<R, Fault> {
         self.store.data_mut().reset(now);
         // One tick more, for the next one may be just about to come.
         self.store.set_epoch_deadline(self.ticks + 1);

@@ -53,7 +53,11 @@ pub(super) fn describe(sandbox: &Sandbox, pre: &ProjectionPluginPre<State>) -> R
 
 impl GuestProjection {
     /// A fresh instance that knows of no batch yet.
-    pub(super) fn start(sandbox: &Sandbox, pre: &ProjectionPluginPre<State>, tables: &[TableDefinition]) -> Result<Self, Fault> {
+    pub(super) fn start(
+        sandbox: &Sandbox,
+        pre: &ProjectionPluginPre<State>,
+        tables: &[TableDefinition],
+    ) -> Result<Self, Fault> {
         let mut cell = Cell::new(&sandbox.engine, &sandbox.settings.limits);
         let plugin = cell.call(0, |store| pre.instantiate(store))?;
         Ok(Self { cell, plugin, tables: tables.to_vec(), wanted: Vec::new(), now: 0 })
@@ -91,8 +95,9 @@ impl Fold for GuestProjection {
         expect_tables(answer.len(), self.tables.len())?;
         let mut all = Vec::with_capacity(answer.len());
         for ((table, changes), &wanted) in self.tables.iter().zip(answer).zip(&self.wanted) {
-            let changes = own_changes(changes)
-                .map_err(|code| Fault::Lied { what: format!("table `{}`: there is no operation {code}", table.name) })?;
+            let changes = own_changes(changes).map_err(|code| Fault::Lied {
+                what: format!("table `{}`: there is no operation {code}", table.name),
+            })?;
             changes.check(table, wanted).map_err(|malformed| Fault::lied(table.name.as_str(), &malformed))?;
             all.push(changes);
         }

@@ -56,13 +56,16 @@ impl Sandbox {
     pub fn new(settings: Settings) -> Result<Self, EngineFault> {
         let engine = engine()?;
         let weak = engine.weak();
-        std::thread::Builder::new().name("guest-clock".to_owned()).spawn(move || {
-            while let Some(engine) = weak.upgrade() {
-                engine.increment_epoch();
-                drop(engine);
-                std::thread::sleep(TICK);
-            }
-        }).map_err(|fault| EngineFault(format!("no thread for the clock of guests: {fault}")))?;
+        std::thread::Builder::new()
+            .name("guest-clock".to_owned())
+            .spawn(move || {
+                while let Some(engine) = weak.upgrade() {
+                    engine.increment_epoch();
+                    drop(engine);
+                    std::thread::sleep(TICK);
+                }
+            })
+            .map_err(|fault| EngineFault(format!("no thread for the clock of guests: {fault}")))?;
         let mut linker = Linker::new(&engine);
         projection_plugin::ProjectionPlugin::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
         wasi::Start::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;

@@ -41,7 +41,15 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { limits: limits.clone(), lines: Vec::new(), dropped: 0, partial: Default::default(), now: 0, dice: SEED, denied: None }
+        Self {
+            limits: limits.clone(),
+            lines: Vec::new(),
+            dropped: 0,
+            partial: Default::default(),
+            now: 0,
+            dice: SEED,
+            denied: None,
+        }
     }
 
     /// Before each call.
@@ -60,7 +68,11 @@ impl State {
         let text = if text.len() <= max {
             text.to_owned()
         } else {
-            format!("{}… ({} bytes cut)", &text[..text.floor_char_boundary(max)], text.len() - text.floor_char_boundary(max))
+            format!(
+                "{}… ({} bytes cut)",
+                &text[..text.floor_char_boundary(max)],
+                text.len() - text.floor_char_boundary(max)
+            )
         };
         self.lines.push(LogLine { level, text });
     }

@@ -21,7 +21,10 @@ impl std::fmt::Debug for GuestUpcaster {
 }
 
 /// Asks the plugin what it is. The outer error is the host's, the inner one the plugin's.
-pub(super) fn describe(sandbox: &Sandbox, pre: &UpcasterPluginPre<State>) -> Result<Result<UpcasterManifest, String>, Fault> {
+pub(super) fn describe(
+    sandbox: &Sandbox,
+    pre: &UpcasterPluginPre<State>,
+) -> Result<Result<UpcasterManifest, String>, Fault> {
     let mut guest = GuestUpcaster::start(sandbox, pre)?;
     let plugin = &guest.plugin;
     let manifest = guest.cell.call(0, |store| plugin.fantascope_plugin_upcaster().call_describe(store))?;

@@ -90,7 +90,11 @@ impl io::streams::HostOutputStream for State {
         self.print(if stream.rep() == STDOUT { 0 } else { 1 }, &contents);
         Ok(Ok(()))
     }
-    fn blocking_write_and_flush(&mut self, stream: Resource<io::streams::OutputStream>, contents: Vec<u8>) -> StreamResult<()> {
+    fn blocking_write_and_flush(
+        &mut self,
+        stream: Resource<io::streams::OutputStream>,
+        contents: Vec<u8>,
+    ) -> StreamResult<()> {
         io::streams::HostOutputStream::write(self, stream, contents)
     }
     fn flush(&mut self, _: Resource<io::streams::OutputStream>) -> StreamResult<()> {

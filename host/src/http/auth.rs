@@ -62,9 +62,14 @@ mod tests {
 
     #[test]
     fn reads_bearer_headers() {
-        for (header, expected) in
-            [("Bearer abc", Some("abc")), ("bearer  abc ", Some("abc")), ("Basic abc", None), ("Bearer", None), ("", None), ("Bearer ", Some(""))]
-        {
+        for (header, expected) in [
+            ("Bearer abc", Some("abc")),
+            ("bearer  abc ", Some("abc")),
+            ("Basic abc", None),
+            ("Bearer", None),
+            ("", None),
+            ("Bearer ", Some("")),
+        ] {
             assert_eq!(bearer(header.as_bytes()), expected.map(str::as_bytes), "{header}");
         }
     }

@@ -24,13 +24,19 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
-            return Err(Problem::new(Code::UnsupportedMediaType, "send the body with `Content-Type: application/json`"));
+            return Err(Problem::new(
+                Code::UnsupportedMediaType,
+                "send the body with `Content-Type: application/json`",
+            ));
         }
         let reading = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state));
         let bytes = match reading.await {
             Ok(Ok(bytes)) => bytes,
             Ok(Err(fault)) if fault.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                return Err(Problem::new(Code::RequestTooLarge, "the body has more bytes than limits.request_bytes_max allows"));
+                return Err(Problem::new(
+                    Code::RequestTooLarge,
+                    "the body has more bytes than limits.request_bytes_max allows",
+                ));
             }
             Ok(Err(fault)) => return Err(Problem::new(Code::BadRequest, format!("the body cannot be read: {fault}"))),
             Err(_) => return Err(Problem::new(Code::RequestTimeout, "the body took longer to arrive than 30 seconds")),

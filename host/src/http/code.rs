@@ -43,12 +43,16 @@ impl Code {
     pub fn facts(self) -> (&'static str, StatusCode, &'static str) {
         match self {
             Self::UnknownRoute => ("unknown_route", StatusCode::NOT_FOUND, "There is no such route"),
-            Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The route does not take this method"),
+            Self::MethodNotAllowed => {
+                ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "The route does not take this method")
+            }
             Self::BadHost => ("bad_host", StatusCode::MISDIRECTED_REQUEST, "The request is for another host"),
             Self::CrossSite => ("cross_site", StatusCode::FORBIDDEN, "The request was made by a page of another site"),
             Self::Unauthorized => ("unauthorized", StatusCode::UNAUTHORIZED, "The token is missing or wrong"),
             Self::MalformedJson => ("malformed_json", StatusCode::BAD_REQUEST, "The body is not JSON"),
-            Self::InvalidBody => ("invalid_body", StatusCode::UNPROCESSABLE_ENTITY, "The body does not have the right form"),
+            Self::InvalidBody => {
+                ("invalid_body", StatusCode::UNPROCESSABLE_ENTITY, "The body does not have the right form")
+            }
             Self::UnsupportedMediaType => {
                 ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is not sent as JSON")
             }
@@ -59,18 +63,28 @@ impl Code {
             Self::EventIdReused => ("event_id_reused", StatusCode::CONFLICT, "The event id is taken by another event"),
             Self::EventTooLarge => ("event_too_large", StatusCode::PAYLOAD_TOO_LARGE, "An event is too large"),
             Self::EventTooDeep => ("event_too_deep", StatusCode::UNPROCESSABLE_ENTITY, "An event is nested too deeply"),
-            Self::InvalidEvent => ("invalid_event", StatusCode::UNPROCESSABLE_ENTITY, "An event is not fit to be stored"),
+            Self::InvalidEvent => {
+                ("invalid_event", StatusCode::UNPROCESSABLE_ENTITY, "An event is not fit to be stored")
+            }
             Self::NoEvents => ("no_events", StatusCode::UNPROCESSABLE_ENTITY, "There is nothing to append"),
-            Self::TooManyEvents => ("too_many_events", StatusCode::PAYLOAD_TOO_LARGE, "There are too many events in one append"),
+            Self::TooManyEvents => {
+                ("too_many_events", StatusCode::PAYLOAD_TOO_LARGE, "There are too many events in one append")
+            }
             Self::UnknownProjection => ("unknown_projection", StatusCode::NOT_FOUND, "There is no such projection"),
             Self::UnknownVersion => ("unknown_version", StatusCode::NOT_FOUND, "The projection has no such version"),
             Self::UnknownTable => ("unknown_table", StatusCode::NOT_FOUND, "The projection has no such table"),
             Self::UnknownColumn => ("unknown_column", StatusCode::BAD_REQUEST, "The table has no such column"),
-            Self::TooManyLiveClients => {
-                ("too_many_live_clients", StatusCode::SERVICE_UNAVAILABLE, "As many clients as may follow the live events")
+            Self::TooManyLiveClients => (
+                "too_many_live_clients",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "As many clients as may follow the live events",
+            ),
+            Self::StoreUnavailable => {
+                ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The event store does not answer")
             }
-            Self::StoreUnavailable => ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The event store does not answer"),
-            Self::StoreCorrupt => ("store_corrupt", StatusCode::INTERNAL_SERVER_ERROR, "The event store holds what it must not"),
+            Self::StoreCorrupt => {
+                ("store_corrupt", StatusCode::INTERNAL_SERVER_ERROR, "The event store holds what it must not")
+            }
             Self::ReadModelUnavailable => {
                 ("read_model_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The read models do not answer")
             }

@@ -25,7 +25,10 @@ struct Bearer;
 
 impl utoipa::Modify for Bearer {
     fn modify(&self, document: &mut Document) {
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("Needed if the host was given a token")).build();
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("Needed if the host was given a token"))
+            .build();
         document.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(bearer));
     }
 }

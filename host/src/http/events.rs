@@ -49,7 +49,10 @@ pub struct EventPage {
         (status = "default", description = "Any problem", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn list(State(shared): State<Arc<Shared>>, mut parameters: Parameters) -> Result<Json<EventPage>, Problem> {
+pub(super) async fn list(
+    State(shared): State<Arc<Shared>>,
+    mut parameters: Parameters,
+) -> Result<Json<EventPage>, Problem> {
     let limit = parameters.limit(LIMIT_DEFAULT, shared.api.limits.page_events_max)?;
     let filter = Filter {
         after: parameters.position("after")?.unwrap_or_default(),

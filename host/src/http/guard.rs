@@ -104,7 +104,9 @@ mod tests {
             let refused = check(&Uri::from_static("/v1/events"), &map).err().map(|problem| problem.to_json());
             match expected {
                 None => assert_eq!(refused, None, "{headers:?}"),
-                Some(code) => assert!(refused.as_ref().is_some_and(|json| json.contains(code)), "{headers:?}: {refused:?}"),
+                Some(code) => {
+                    assert!(refused.as_ref().is_some_and(|json| json.contains(code)), "{headers:?}: {refused:?}")
+                }
             }
         };
         let own = ("host", "127.0.0.1:7711");

@@ -59,7 +59,10 @@ pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Result<Json<Heal
     Err(Problem::new(Code::NotReady, reasons.join("; ")).with("reasons", reasons))
 }
 
-fn reason<T, E: std::fmt::Display>(what: &str, answer: Result<Result<T, E>, tokio::time::error::Elapsed>) -> Option<String> {
+fn reason<T, E: std::fmt::Display>(
+    what: &str,
+    answer: Result<Result<T, E>, tokio::time::error::Elapsed>,
+) -> Option<String> {
     match answer {
         Ok(Ok(_)) => None,
         Ok(Err(fault)) => {

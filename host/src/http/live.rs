@@ -64,7 +64,10 @@ pub(super) async fn live(
     parameters.finish()?;
     let permit = Arc::clone(&shared.live_clients).try_acquire_owned().map_err(|_| {
         let max = shared.api.limits.live_clients_max;
-        Problem::new(Code::TooManyLiveClients, format!("{max} clients follow the live events, as many as limits.live_clients_max allows"))
+        Problem::new(
+            Code::TooManyLiveClients,
+            format!("{max} clients follow the live events, as many as limits.live_clients_max allows"),
+        )
     })?;
     let (sender, receiver) = mpsc::channel(EVENTS_WAITING);
     tokio::spawn(follow(shared, filter, sender, permit));
@@ -80,7 +83,12 @@ fn last_received(headers: &HeaderMap) -> Result<Option<Position>, Problem> {
 }
 
 /// Sends events until the client goes away, the host ends, or the store fails.
-async fn follow(shared: Arc<Shared>, filter: Filter, sender: mpsc::Sender<Result<Event, Infallible>>, _permit: OwnedSemaphorePermit) {
+async fn follow(
+    shared: Arc<Shared>,
+    filter: Filter,
+    sender: mpsc::Sender<Result<Event, Infallible>>,
+    _permit: OwnedSemaphorePermit,
+) {
     let sending = send_all(&shared, filter, &sender);
     tokio::select! {
         () = sending => {}

@@ -40,12 +40,21 @@ pub(super) struct Metrics {
 impl Metrics {
     pub(super) fn new(api: &Api) -> Self {
         let mut registry = Registry::with_prefix("fantascope");
-        let build = vec![("version", env!("CARGO_PKG_VERSION")), ("os", std::env::consts::OS), ("arch", std::env::consts::ARCH)];
+        let build = vec![
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("os", std::env::consts::OS),
+            ("arch", std::env::consts::ARCH),
+        ];
         registry.register("build", "The program that runs", Info::new(build));
         let requests = Family::default();
         registry.register("http_requests", "Requests answered", requests.clone());
         let durations = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> Histogram);
-        registry.register_with_unit("http_request_duration", "Time until the answer began", Unit::Seconds, durations.clone());
+        registry.register_with_unit(
+            "http_request_duration",
+            "Time until the answer began",
+            Unit::Seconds,
+            durations.clone(),
+        );
         registry.register_collector(Box::new(Standing { board: api.board.clone(), store: api.store.clone() }));
         Self { registry, requests, durations }
     }

@@ -55,7 +55,9 @@ impl Parameters {
     /// The value of `name` as a time.
     pub(super) fn timestamp(&mut self, name: &'static str) -> Result<Option<Timestamp>, Problem> {
         let Some(text) = self.text(name)? else { return Ok(None) };
-        Timestamp::parse(&text).map(Some).map_err(|reason| Problem::parameter(name, format_args!("cannot be used: {reason}")))
+        Timestamp::parse(&text)
+            .map(Some)
+            .map_err(|reason| Problem::parameter(name, format_args!("cannot be used: {reason}")))
     }
 
     /// How many items are wanted: `default`, or as given, from 1 to `max`.
@@ -63,9 +65,10 @@ impl Parameters {
         match self.number::<usize>("limit")? {
             None => Ok(default.min(max)),
             Some(limit) if (1..=max).contains(&limit) => Ok(limit),
-            Some(limit) => {
-                Err(Problem::parameter("limit", format_args!("must be from 1 to {max} (limits.page_events_max), not {limit}")))
-            }
+            Some(limit) => Err(Problem::parameter(
+                "limit",
+                format_args!("must be from 1 to {max} (limits.page_events_max), not {limit}"),
+            )),
         }
     }
 
@@ -81,9 +84,10 @@ impl Parameters {
             Some((name, _)) if self.taken.is_empty() => {
                 Err(Problem::parameter(name, "is not known here: this route takes no parameters"))
             }
-            Some((name, _)) => {
-                Err(Problem::parameter(name, format_args!("is not known here: this route takes {}", self.taken.join(", "))))
-            }
+            Some((name, _)) => Err(Problem::parameter(
+                name,
+                format_args!("is not known here: this route takes {}", self.taken.join(", ")),
+            )),
         }
     }
 }

@@ -99,7 +99,10 @@ impl PluginList {
         (status = "default", description = "Any problem", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn list(State(shared): State<Arc<Shared>>, parameters: Parameters) -> Result<Json<Vec<PluginInfo>>, Problem> {
+pub(super) async fn list(
+    State(shared): State<Arc<Shared>>,
+    parameters: Parameters,
+) -> Result<Json<Vec<PluginInfo>>, Problem> {
     parameters.finish()?;
     Ok(Json(shared.api.plugins.get()))
 }

@@ -32,7 +32,7 @@ pub struct Problem {
     code: &'static str,
     #[serde(flatten)]
     #[schema(value_type = Object)]
-    extensions: Map<String, Value>,
+    extensions: Box<Map<String, Value>>,
 }
 
 impl Problem {
@@ -46,7 +46,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             code: name,
-            extensions: Map::new(),
+            extensions: Box::default(),
         }
     }
 
@@ -94,12 +94,16 @@ impl From<store::Error> for Problem {
         use store::Error;
         let detail = fault.to_string();
         match fault {
-            Error::Conflict { aggregate_type, aggregate_id, expected, actual } => Self::new(Code::VersionConflict, detail)
-                .with("aggregate_type", aggregate_type)
-                .with("aggregate_id", aggregate_id)
-                .with("expected_version", expected)
-                .with("actual_version", actual),
-            Error::IdTwice { event_id } => Self::new(Code::EventIdReused, detail).with("event_id", event_id.to_string()),
+            Error::Conflict { aggregate_type, aggregate_id, expected, actual } => {
+                Self::new(Code::VersionConflict, detail)
+                    .with("aggregate_type", aggregate_type)
+                    .with("aggregate_id", aggregate_id)
+                    .with("expected_version", expected)
+                    .with("actual_version", actual)
+            }
+            Error::IdTwice { event_id } => {
+                Self::new(Code::EventIdReused, detail).with("event_id", event_id.to_string())
+            }
             Error::IdReused { event_id, position } => Self::new(Code::EventIdReused, detail)
                 .with("event_id", event_id.to_string())
                 .with("position", position.0),
@@ -113,7 +117,9 @@ impl From<store::Error> for Problem {
             }
             Error::Aggregate(_) => Self::new(Code::InvalidParameter, detail),
             Error::Nothing => Self::new(Code::NoEvents, detail),
-            Error::TooMany { count, max } => Self::new(Code::TooManyEvents, detail).with("count", count).with("max", max),
+            Error::TooMany { count, max } => {
+                Self::new(Code::TooManyEvents, detail).with("count", count).with("max", max)
+            }
             Error::Corrupt { position, .. } => {
                 tracing::error!("{detail}");
                 Self::new(Code::StoreCorrupt, detail).with("position", position.0)

@@ -23,7 +23,10 @@ use crate::read_model::{Error, VersionRecord};
         (status = "default", description = "Any problem", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn list(State(shared): State<Arc<Shared>>, parameters: Parameters) -> Result<Json<Vec<Status>>, Problem> {
+pub(super) async fn list(
+    State(shared): State<Arc<Shared>>,
+    parameters: Parameters,
+) -> Result<Json<Vec<Status>>, Problem> {
     parameters.finish()?;
     statuses(&shared.api).await.map(Json)
 }

@@ -21,17 +21,32 @@ pub(super) struct Standing {
 impl Collector for Standing {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let head = self.store.head();
-        let gauge = encoder.encode_descriptor("store_head_position", "The last position of the event store", None, MetricType::Gauge)?;
+        let gauge = encoder.encode_descriptor(
+            "store_head_position",
+            "The last position of the event store",
+            None,
+            MetricType::Gauge,
+        )?;
         ConstGauge::new(signed(head.0)).encode(gauge)?;
         let statuses = self.board.statuses(head);
-        let mut family = |name: &str, help: &str, value: fn(&Status) -> f64| each(&mut encoder, &statuses, name, help, value);
+        let mut family =
+            |name: &str, help: &str, value: fn(&Status) -> f64| each(&mut encoder, &statuses, name, help, value);
         family("projection_position", "Everything up to here is folded", |status| status.position.0 as f64)?;
         family("projection_lag_events", "Events that are not folded yet", |status| status.lag_events as f64)?;
-        family("projection_lag_seconds", "Age of the oldest event that is not folded yet", |status| status.lag_seconds)?;
+        family("projection_lag_seconds", "Age of the oldest event that is not folded yet", |status| {
+            status.lag_seconds
+        })?;
         family("projection_events_per_second", "Events folded per second", |status| status.events_per_second)?;
-        family("projection_failed", "Whether it has stopped at an event", |status| flag(status.phase == Phase::Failed))?;
+        family("projection_failed", "Whether it has stopped at an event", |status| {
+            flag(status.phase == Phase::Failed)
+        })?;
         family("projection_live", "Whether the stable names show this version", |status| flag(status.live))?;
-        let mut phases = encoder.encode_descriptor("projection_phase", "What it is doing: 1 for its phase, else 0", None, MetricType::Gauge)?;
+        let mut phases = encoder.encode_descriptor(
+            "projection_phase",
+            "What it is doing: 1 for its phase, else 0",
+            None,
+            MetricType::Gauge,
+        )?;
         for status in &statuses {
             for phase in PHASES {
                 let labels = [

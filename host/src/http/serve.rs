@@ -65,7 +65,10 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken)
     drop(listener);
     connections.close();
     if tokio::time::timeout(DRAIN_TIMEOUT, connections.wait()).await.is_err() {
-        tracing::warn!("{} connections have not finished after {DRAIN_TIMEOUT:?} and are left behind", connections.len());
+        tracing::warn!(
+            "{} connections have not finished after {DRAIN_TIMEOUT:?} and are left behind",
+            connections.len()
+        );
     }
     Ok(())
 }

@@ -75,7 +75,12 @@ fn refuse(fault: QueryFault) -> Problem {
 }
 
 /// The table: of a version that runs here, or of one that was built once.
-async fn find(api: &Api, name: &str, version: Option<u32>, table: &str) -> Result<(VersionId, TableDefinition), Problem> {
+async fn find(
+    api: &Api,
+    name: &str,
+    version: Option<u32>,
+    table: &str,
+) -> Result<(VersionId, TableDefinition), Problem> {
     if let Some(found) = api.board.table(name, version, table) {
         return Ok(found);
     }

@@ -89,7 +89,12 @@ impl Tail {
     }
 }
 
-async fn follow(reader: &Reader, poll: Duration, pages: &broadcast::Sender<Arc<Page>>, moved: &watch::Sender<Position>) {
+async fn follow(
+    reader: &Reader,
+    poll: Duration,
+    pages: &broadcast::Sender<Arc<Page>>,
+    moved: &watch::Sender<Position>,
+) {
     loop {
         if let Err(fault) = follow_once(reader, poll, pages, moved).await {
             tracing::warn!(error = %fault, "the event store can't be read, trying again");
@@ -98,7 +103,12 @@ async fn follow(reader: &Reader, poll: Duration, pages: &broadcast::Sender<Arc<P
     }
 }
 
-async fn follow_once(reader: &Reader, poll: Duration, pages: &broadcast::Sender<Arc<Page>>, moved: &watch::Sender<Position>) -> Result<(), Error> {
+async fn follow_once(
+    reader: &Reader,
+    poll: Duration,
+    pages: &broadcast::Sender<Arc<Page>>,
+    moved: &watch::Sender<Position>,
+) -> Result<(), Error> {
     let position = *moved.borrow();
     let head = reader.store.wait_beyond(position, poll).await?;
     let page = reader.page(position, head).await?;
@@ -122,7 +132,11 @@ pub(super) struct Feed {
 enum Source {
     /// Must find out how far behind it is.
     Undecided,
-    Ahead { pages: mpsc::Receiver<Result<Arc<Page>, Error>>, until: Position, _guard: DropGuard },
+    Ahead {
+        pages: mpsc::Receiver<Result<Arc<Page>, Error>>,
+        until: Position,
+        _guard: DropGuard,
+    },
     Tail(broadcast::Receiver<Arc<Page>>),
 }
 

@@ -45,7 +45,10 @@ impl Instance {
         self.call(move |fold| fold.apply(&rows)).await
     }
 
-    async fn call<R: Send + 'static>(&self, call: impl FnOnce(&mut dyn Fold) -> Result<R, Fault> + Send + 'static) -> Result<Result<R, Fault>, Gone> {
+    async fn call<R: Send + 'static>(
+        &self,
+        call: impl FnOnce(&mut dyn Fold) -> Result<R, Fault> + Send + 'static,
+    ) -> Result<Result<R, Fault>, Gone> {
         let (outcome, lines) = self.thread.call(move |slot| slot.call(call)).await?;
         super::log::forward(&self.name, self.version, lines);
         Ok(outcome)

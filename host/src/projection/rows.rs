@@ -22,7 +22,13 @@ pub(super) type Hashes = Vec<Vec<u64>>;
 
 impl RowSource {
     /// `begun_now`: nothing was ever written for this version.
-    pub(super) fn new(read_model: ReadModel, id: VersionId, tables: &[TableDefinition], limits: &Limits, begun_now: bool) -> Self {
+    pub(super) fn new(
+        read_model: ReadModel,
+        id: VersionId,
+        tables: &[TableDefinition],
+        limits: &Limits,
+        begun_now: bool,
+    ) -> Self {
         let filter_bytes = begun_now.then_some(limits.key_filter_bytes);
         let bytes_max = limits.recent_rows_bytes_max / tables.len().max(1);
         let recent = (0..tables.len()).map(|table| Recent::new(table, bytes_max, filter_bytes)).collect();

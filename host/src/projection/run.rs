@@ -43,9 +43,10 @@ impl From<FeedError> for Stop {
 impl From<ReadModelError> for Stop {
     fn from(fault: ReadModelError) -> Self {
         match fault {
-            // To take it back would only make the two take it from each other for ever.
-            ReadModelError::Fenced { .. } => Self::Failed(Problem {
-                code: "fenced".to_owned(),
+            // To try again would not help: two hosts would take it from each other for ever,
+            // and a name stays taken.
+            ReadModelError::Fenced { .. } | ReadModelError::NameTaken { .. } => Self::Failed(Problem {
+                code: fault.code().to_owned(),
                 message: fault.to_string(),
                 position: None,
                 event_id: None,
@@ -130,12 +131,10 @@ impl Run {
 
     async fn fold_page(&mut self, page: &Page) -> Result<(), Stop> {
         let batch = route(&page.events, &self.manifest.subscription);
-        let poisoned = page.poisoned.iter().find(|event| {
-            event.kinds.iter().any(|kind| self.manifest.subscription.wants(kind))
-        });
-        let end = poisoned.map_or(batch.len(), |event| {
-            batch.positions.partition_point(|&position| position < event.position.0)
-        });
+        let poisoned =
+            page.poisoned.iter().find(|event| event.kinds.iter().any(|kind| self.manifest.subscription.wants(kind)));
+        let end = poisoned
+            .map_or(batch.len(), |event| batch.positions.partition_point(|&position| position < event.position.0));
         let checkpoint = Checkpoint { position: page.up_to, last_event: page.last_event };
         let checkpoint = if poisoned.is_some() { before(&batch, end) } else { Some(checkpoint) };
         self.fold_rows(&batch, 0..end, checkpoint).await?;
@@ -154,7 +153,12 @@ impl Run {
     /// Folds `rows` of `batch`, after which `checkpoint` is reached. If that fails,
     /// folds what comes before the event to blame, which it finds by halving where
     /// the guest does not name it.
-    async fn fold_rows(&mut self, batch: &Arc<Batch>, rows: Range<usize>, checkpoint: Option<Checkpoint>) -> Result<(), Stop> {
+    async fn fold_rows(
+        &mut self,
+        batch: &Arc<Batch>,
+        rows: Range<usize>,
+        checkpoint: Option<Checkpoint>,
+    ) -> Result<(), Stop> {
         let mut waiting = VecDeque::from([(rows, checkpoint)]);
         while let Some((rows, checkpoint)) = waiting.pop_front() {
             let Some(checkpoint) = checkpoint else { continue };
@@ -220,11 +224,7 @@ impl Run {
 
     fn problem(&self, batch: &Batch, row: usize, fault: &Fault) -> Problem {
         let (position, event_id) = (batch.position(row), batch.event_id(row));
-        let message = format!(
-            "{}, position {position}, event {event_id}, {}: {fault}",
-            self.id,
-            batch.event_type(row)
-        );
+        let message = format!("{}, position {position}, event {event_id}, {}: {fault}", self.id, batch.event_type(row));
         Problem {
             code: fault.code().to_owned(),
             message: message.replacen(": at ", ", at ", 1),
@@ -273,7 +273,12 @@ async fn sleep_until(at: Option<Instant>) {
 }
 
 /// Whether the checkpoint's last event is still where it was.
-pub(super) fn history_changed(id: &VersionId, at: Position, expected: uuid::Uuid, found: Option<uuid::Uuid>) -> Option<Problem> {
+pub(super) fn history_changed(
+    id: &VersionId,
+    at: Position,
+    expected: uuid::Uuid,
+    found: Option<uuid::Uuid>,
+) -> Option<Problem> {
     if found == Some(expected) {
         return None;
     }

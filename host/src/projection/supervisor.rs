@@ -64,7 +64,12 @@ impl Projections {
     ///
     /// # Errors
     /// If its tables can't be made, or are not those that it was built with.
-    pub async fn start(&self, manifest: Arc<Manifest>, digest: Digest, start: impl Fn() -> Start + Send + 'static) -> Result<VersionId, Error> {
+    pub async fn start(
+        &self,
+        manifest: Arc<Manifest>,
+        digest: Digest,
+        start: impl Fn() -> Start + Send + 'static,
+    ) -> Result<VersionId, Error> {
         let prepared = self.resources.read_model.prepare(&manifest, digest).await?;
         let id = prepared.id.clone();
         let (position, head) = (prepared.checkpoint.position, self.resources.store.head());
@@ -106,7 +111,13 @@ impl Projections {
         self.tasks.wait().await;
     }
 
-    async fn keep_running(&self, mut prepared: Prepared, manifest: Arc<Manifest>, digest: Digest, start: impl Fn() -> Start) {
+    async fn keep_running(
+        &self,
+        mut prepared: Prepared,
+        manifest: Arc<Manifest>,
+        digest: Digest,
+        start: impl Fn() -> Start,
+    ) {
         let mut pause = RETRY_FIRST;
         loop {
             let id = prepared.id.clone();
@@ -170,7 +181,8 @@ impl Projections {
         let id = prepared.id.clone();
         let Resources { store, read_model, upcasters, limits, .. } = &self.resources;
         let writer = read_model.writer(prepared, &manifest.tables).await.map_err(|fault| fault.to_string())?;
-        let instance = Instance::new(id.projection.as_str(), id.version, start).map_err(|fault| format!("no thread for the guest: {fault}"))?;
+        let instance = Instance::new(id.projection.as_str(), id.version, start)
+            .map_err(|fault| format!("no thread for the guest: {fault}"))?;
         let reader = Reader { store: store.clone(), upcasters: upcasters.clone() };
         let position = prepared.checkpoint.position;
         let begun_now = position == Position::START;

@@ -119,7 +119,13 @@ impl Commits {
     }
 }
 
-async fn write(mut writer: Writer, mut orders: mpsc::Receiver<Order>, board: Board, id: VersionId, done: Arc<Done>) -> Result<(), Error> {
+async fn write(
+    mut writer: Writer,
+    mut orders: mpsc::Receiver<Order>,
+    board: Board,
+    id: VersionId,
+    done: Arc<Done>,
+) -> Result<(), Error> {
     let mut rate = Rate::default();
     while let Some(order) = orders.recv().await {
         let commit = match order {
@@ -153,9 +159,10 @@ impl Rate {
         while self.notes.front().is_some_and(|&(at, _)| now - at > RATE_WINDOW) && self.notes.len() > 1 {
             self.notes.pop_front();
         }
-        let per_second = self.notes.front().map_or(0.0, |&(at, before)| {
-            position.ahead_of(before) as f64 / (now - at).as_secs_f64().max(0.001)
-        });
+        let per_second = self
+            .notes
+            .front()
+            .map_or(0.0, |&(at, before)| position.ahead_of(before) as f64 / (now - at).as_secs_f64().max(0.001));
         self.notes.push_back((now, position));
         per_second
     }

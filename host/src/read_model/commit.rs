@@ -107,7 +107,12 @@ impl Writer {
     }
 }
 
-async fn move_checkpoint(connection: &mut SqliteConnection, id: &VersionId, epoch: i64, checkpoint: &Checkpoint) -> Result<(), Error> {
+async fn move_checkpoint(
+    connection: &mut SqliteConnection,
+    id: &VersionId,
+    epoch: i64,
+    checkpoint: &Checkpoint,
+) -> Result<(), Error> {
     let moved = sqlx::query(
         "UPDATE fantascope_checkpoints SET position = ?, event_id = ?, event_position = ?, updated_at = ? \
          WHERE projection = ? AND version = ? AND generation = ? AND partition = 0 AND epoch = ?",
@@ -137,11 +142,15 @@ impl TableWriter {
                 format!("{name} = excluded.{name}")
             })
             .collect();
-        let action = if updates.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", updates.join(", ")) };
+        let action =
+            if updates.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", updates.join(", ")) };
         Self {
             // OR FAIL: else SQLite keeps a journal for each statement, to undo a part of
             // it. Here a statement that fails takes the whole transaction with it anyway.
-            insert: format!("INSERT OR FAIL INTO {physical} ({}) VALUES ", names(table.columns.iter().map(|column| &column.name))),
+            insert: format!(
+                "INSERT OR FAIL INTO {physical} ({}) VALUES ",
+                names(table.columns.iter().map(|column| &column.name))
+            ),
             row: placeholders(table.columns.len()),
             on_conflict: format!(" ON CONFLICT ({key}) DO {action}"),
             delete: format!("DELETE FROM {physical} WHERE ({key}) IN (VALUES "),
@@ -161,7 +170,12 @@ impl TableWriter {
     }
 
     /// `key_rows` are the rows of those keys that are put; value columns hold one row for each.
-    async fn put(&self, connection: &mut SqliteConnection, changed: &TableChanges, key_rows: &[usize]) -> sqlx::Result<()> {
+    async fn put(
+        &self,
+        connection: &mut SqliteConnection,
+        changed: &TableChanges,
+        key_rows: &[usize],
+    ) -> sqlx::Result<()> {
         for piece in pieces(key_rows.len(), VALUES_PER_STATEMENT / self.columns) {
             let sql = self.statement(&self.insert, &self.row, piece.len(), &self.on_conflict);
             let mut query = sqlx::query(AssertSqlSafe(sql));
@@ -178,7 +192,12 @@ impl TableWriter {
         Ok(())
     }
 
-    async fn delete(&self, connection: &mut SqliteConnection, changed: &TableChanges, key_rows: &[usize]) -> sqlx::Result<()> {
+    async fn delete(
+        &self,
+        connection: &mut SqliteConnection,
+        changed: &TableChanges,
+        key_rows: &[usize],
+    ) -> sqlx::Result<()> {
         for piece in pieces(key_rows.len(), VALUES_PER_STATEMENT / self.key_columns) {
             let sql = self.statement(&self.delete, &self.key, piece.len(), ")");
             let mut query = sqlx::query(AssertSqlSafe(sql));
@@ -211,7 +230,11 @@ fn placeholders(count: usize) -> String {
     format!("({})", vec!["?"; count].join(","))
 }
 
-fn bind<'q>(query: Query<'q, Sqlite, SqliteArguments>, column: &Column, row: usize) -> Query<'q, Sqlite, SqliteArguments> {
+fn bind<'q>(
+    query: Query<'q, Sqlite, SqliteArguments>,
+    column: &Column,
+    row: usize,
+) -> Query<'q, Sqlite, SqliteArguments> {
     if column.is_null(row) {
         return query.bind(None::<i64>);
     }

@@ -30,6 +30,19 @@ pub enum Error {
     Unreadable { id: VersionId, reason: String },
 }
 
+impl Error {
+    /// The stable code of this fault.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Fenced { .. } => "fenced",
+            Self::TablesChanged { .. } => "tables_changed",
+            Self::NameTaken { .. } => "name_taken",
+            _ => "unavailable",
+        }
+    }
+}
+
 /// The read models of all projections. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ReadModel {

@@ -24,10 +24,8 @@ pub(super) fn expressions(of: &str, columns: &[ColumnDefinition]) -> Vec<String>
 
 /// Cuts `[[number, cell, …], …]` into the numbers and the columns.
 pub(super) fn decode(json: &str, columns: &[ColumnDefinition]) -> serde_json::Result<(Vec<u32>, Vec<Column>)> {
-    let mut decoded = Decoded {
-        numbers: Vec::new(),
-        columns: columns.iter().map(|column| Column::empty(column.of_type)).collect(),
-    };
+    let mut decoded =
+        Decoded { numbers: Vec::new(), columns: columns.iter().map(|column| Column::empty(column.of_type)).collect() };
     let mut deserializer = serde_json::Deserializer::from_str(json);
     RowsSeed(&mut decoded).deserialize(&mut deserializer)?;
     Ok((decoded.numbers, decoded.columns))
@@ -143,7 +141,8 @@ mod tests {
 
     #[test]
     fn cuts_rows_into_columns_with_their_nulls() {
-        let column = |name: &str, of_type| ColumnDefinition { name: name.parse().expect("a name"), of_type, nullable: true };
+        let column =
+            |name: &str, of_type| ColumnDefinition { name: name.parse().expect("a name"), of_type, nullable: true };
         let columns = [column("a", ColumnType::Text), column("b", ColumnType::Bytes), column("c", ColumnType::Float)];
         let json = r#"[[4,"x\"y","",1,"0.30000000000000004"],[2,null,"00FF",0,null]]"#;
         let (numbers, decoded) = decode(json, &columns).expect("rows");

@@ -71,7 +71,9 @@ impl ReadModel {
         let (numbers, columns) = decode(&json, &table.columns).map_err(unreadable)?;
         let row = |row: usize| -> Map<String, Value> {
             let cells = table.columns.iter().zip(&columns);
-            cells.map(|(definition, column)| (definition.name.to_string(), column.to_json(definition.of_type, row))).collect()
+            cells
+                .map(|(definition, column)| (definition.name.to_string(), column.to_json(definition.of_type, row)))
+                .collect()
         };
         let rows: Vec<_> = (0..numbers.len()).map(row).collect();
         let next = (rows.len() == query.limit).then(|| rows.last().map(|last| cursor(table, last))).flatten();
@@ -96,7 +98,8 @@ fn build(id: &VersionId, table: &TableDefinition, query: &Query) -> Result<Query
         bind(&mut sql, definition, value)?;
     }
     if let Some(after) = &query.after {
-        let values = parse_cursor(after).filter(|values| values.len() == table.key_columns).ok_or(QueryFault::Cursor)?;
+        let values =
+            parse_cursor(after).filter(|values| values.len() == table.key_columns).ok_or(QueryFault::Cursor)?;
         sql.push(format!(" AND ({key}) > ("));
         for (number, (definition, value)) in table.key().iter().zip(&values).enumerate() {
             if number > 0 {
@@ -122,7 +125,11 @@ fn find<'a>(table: &'a TableDefinition, column: &str) -> Result<&'a ColumnDefini
 
 /// Binds `value`, a text as [`crate::change::Column::to_json`] shows it.
 fn bind(sql: &mut QueryBuilder<Sqlite>, definition: &ColumnDefinition, value: &str) -> Result<(), QueryFault> {
-    let bad = || QueryFault::Value { column: definition.name.to_string(), value: value.to_owned(), of_type: definition.of_type };
+    let bad = || QueryFault::Value {
+        column: definition.name.to_string(),
+        value: value.to_owned(),
+        of_type: definition.of_type,
+    };
     match definition.of_type {
         ColumnType::Boolean => sql.push_bind(i64::from(value.parse::<bool>().map_err(|_| bad())?)),
         ColumnType::Integer => sql.push_bind(value.parse::<i64>().map_err(|_| bad())?),

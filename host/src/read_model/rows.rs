@@ -52,7 +52,8 @@ impl ReadModel {
 
 /// `[[key column, …], …]`, byte strings in hexadecimal.
 fn keys_as_json(keys: &Keys) -> String {
-    let row = |row: usize| -> Vec<serde_json::Value> { keys.columns.iter().map(|column| key_as_json(column, row)).collect() };
+    let row =
+        |row: usize| -> Vec<serde_json::Value> { keys.columns.iter().map(|column| key_as_json(column, row)).collect() };
     let rows: Vec<_> = (0..keys.count).map(row).collect();
     serde_json::Value::from(rows).to_string()
 }

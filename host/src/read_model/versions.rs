@@ -122,18 +122,36 @@ impl ReadModel {
         .fetch_all(&self.readers)
         .await?;
         rows.into_iter()
-            .map(|(projection, version, generation, digest, tables, created_at, live, position, event_id, event_position, updated_at)| {
-                let id = version_id(&projection, version, generation)?;
-                let tables = decode_tables(&id, &tables)?;
-                let checkpoint = checkpoint(position, event_id, event_position);
-                let (created_at, checkpoint_at) = (Timestamp(created_at), Timestamp(updated_at));
-                Ok(VersionRecord { id, digest, tables, created_at, live, checkpoint, checkpoint_at })
-            })
+            .map(
+                |(
+                    projection,
+                    version,
+                    generation,
+                    digest,
+                    tables,
+                    created_at,
+                    live,
+                    position,
+                    event_id,
+                    event_position,
+                    updated_at,
+                )| {
+                    let id = version_id(&projection, version, generation)?;
+                    let tables = decode_tables(&id, &tables)?;
+                    let checkpoint = checkpoint(position, event_id, event_position);
+                    let (created_at, checkpoint_at) = (Timestamp(created_at), Timestamp(updated_at));
+                    Ok(VersionRecord { id, digest, tables, created_at, live, checkpoint, checkpoint_at })
+                },
+            )
             .collect()
     }
 }
 
-async fn latest_generation(connection: &mut SqliteConnection, projection: &Name, version: u32) -> Result<Option<(u32, String)>, Error> {
+async fn latest_generation(
+    connection: &mut SqliteConnection,
+    projection: &Name,
+    version: u32,
+) -> Result<Option<(u32, String)>, Error> {
     let found: Option<(i64, String)> = sqlx::query_as(
         "SELECT generation, tables FROM fantascope_versions WHERE projection = ? AND version = ? ORDER BY generation DESC LIMIT 1",
     )
@@ -217,10 +235,11 @@ async fn create(connection: &mut SqliteConnection, manifest: &Manifest, digest: 
 }
 
 async fn live_version(connection: &mut SqliteConnection, projection: &Name) -> Result<Option<VersionId>, Error> {
-    let live: Option<(i64, i64)> = sqlx::query_as("SELECT version, generation FROM fantascope_live WHERE projection = ?")
-        .bind(projection.to_string())
-        .fetch_optional(connection)
-        .await?;
+    let live: Option<(i64, i64)> =
+        sqlx::query_as("SELECT version, generation FROM fantascope_live WHERE projection = ?")
+            .bind(projection.to_string())
+            .fetch_optional(connection)
+            .await?;
     live.map(|(version, generation)| version_id(projection.as_str(), version, generation)).transpose()
 }
 
@@ -260,13 +279,14 @@ async fn refuse_taken(connection: &mut SqliteConnection, projection: &Name, name
 }
 
 async fn stored_tables(connection: &mut SqliteConnection, id: &VersionId) -> Result<Vec<TableDefinition>, Error> {
-    let (tables,): (String,) =
-        sqlx::query_as("SELECT tables FROM fantascope_versions WHERE projection = ? AND version = ? AND generation = ?")
-            .bind(id.projection.to_string())
-            .bind(id.version)
-            .bind(id.generation)
-            .fetch_one(connection)
-            .await?;
+    let (tables,): (String,) = sqlx::query_as(
+        "SELECT tables FROM fantascope_versions WHERE projection = ? AND version = ? AND generation = ?",
+    )
+    .bind(id.projection.to_string())
+    .bind(id.version)
+    .bind(id.generation)
+    .fetch_one(connection)
+    .await?;
     decode_tables(id, &tables)
 }
 
@@ -285,9 +305,8 @@ async fn take_over(connection: &mut SqliteConnection, id: &VersionId) -> sqlx::R
 }
 
 fn checkpoint(position: i64, event_id: Option<Vec<u8>>, event_position: Option<i64>) -> Checkpoint {
-    let last_event = event_position
-        .map(Position::from_sql)
-        .zip(event_id.and_then(|bytes| Uuid::from_slice(&bytes).ok()));
+    let last_event =
+        event_position.map(Position::from_sql).zip(event_id.and_then(|bytes| Uuid::from_slice(&bytes).ok()));
     Checkpoint { position: Position::from_sql(position), last_event }
 }
 

@@ -42,9 +42,13 @@ pub struct Appended {
 /// What can go wrong with the store.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("aggregate {aggregate_type}/{aggregate_id} is at version {actual}, expected {expected}: read it again and decide anew")]
+    #[error(
+        "aggregate {aggregate_type}/{aggregate_id} is at version {actual}, expected {expected}: read it again and decide anew"
+    )]
     Conflict { aggregate_type: String, aggregate_id: String, expected: u64, actual: u64 },
-    #[error("event id {event_id} is taken by another event, at position {position}: an id can be repeated only with the same content")]
+    #[error(
+        "event id {event_id} is taken by another event, at position {position}: an id can be repeated only with the same content"
+    )]
     IdReused { event_id: Uuid, position: Position },
     #[error("event id {event_id} occurs twice in this append")]
     IdTwice { event_id: Uuid },
@@ -94,7 +98,13 @@ impl Store {
     /// [`Error::Conflict`] if the aggregate is not at `expected`;
     /// [`Error::IdReused`] if an event id is taken by another event;
     /// [`Error::Invalid`] and others if the events are not fit to be stored.
-    pub async fn append(&self, aggregate_type: &str, aggregate_id: &str, expected: Expected, events: Vec<NewEvent>) -> Result<Appended, Error> {
+    pub async fn append(
+        &self,
+        aggregate_type: &str,
+        aggregate_id: &str,
+        expected: Expected,
+        events: Vec<NewEvent>,
+    ) -> Result<Appended, Error> {
         use crate::event::check_name;
         check_name("aggregate_type", aggregate_type).map_err(Error::Aggregate)?;
         check_name("aggregate_id", aggregate_id).map_err(Error::Aggregate)?;
@@ -223,7 +233,9 @@ impl Answer {
 impl Request {
     fn fail(self, fault: &str) {
         match self {
-            Self::Append { reply, .. } => drop(reply.send(Err(Error::Database(sqlx::Error::Protocol(fault.to_owned()))))),
+            Self::Append { reply, .. } => {
+                drop(reply.send(Err(Error::Database(sqlx::Error::Protocol(fault.to_owned())))))
+            }
             Self::Import { reply, .. } => drop(reply.send(Err(ImportFault::failed(fault)))),
         }
     }
@@ -243,7 +255,8 @@ impl Append {
             let (aggregate_type, aggregate_id) = (self.aggregate_type.clone(), self.aggregate_id.clone());
             return Err(Error::Conflict { aggregate_type, aggregate_id, expected, actual });
         }
-        let event_ids: Vec<Uuid> = self.events.iter().map(|event| event.event_id.unwrap_or_else(Uuid::now_v7)).collect();
+        let event_ids: Vec<Uuid> =
+            self.events.iter().map(|event| event.event_id.unwrap_or_else(Uuid::now_v7)).collect();
         let rows: Vec<NewRow<'_>> = self
             .events
             .iter()
@@ -312,7 +325,11 @@ impl Append {
     }
 }
 
-async fn current_version(connection: &mut SqliteConnection, aggregate_type: &str, aggregate_id: &str) -> sqlx::Result<u64> {
+async fn current_version(
+    connection: &mut SqliteConnection,
+    aggregate_type: &str,
+    aggregate_id: &str,
+) -> sqlx::Result<u64> {
     let (version,): (i64,) = sqlx::query_as(
         "SELECT coalesce(max(aggregate_version), 0) FROM events WHERE aggregate_type = ? AND aggregate_id = ?",
     )

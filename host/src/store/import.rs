@@ -57,7 +57,11 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::import`].
-    pub async fn check_import(&self, events: &[ImportedEvent], ahead: &mut VersionsAhead) -> Result<usize, ImportFault> {
+    pub async fn check_import(
+        &self,
+        events: &[ImportedEvent],
+        ahead: &mut VersionsAhead,
+    ) -> Result<usize, ImportFault> {
         let mut connection = self.readers.acquire().await?;
         missing(&mut connection, events, ahead).await.map(|rows| rows.len())
     }
@@ -67,7 +71,10 @@ impl Store {
 pub type VersionsAhead = HashMap<(String, String), u64>;
 
 /// Adds what is missing; gives how many, and the last position.
-pub(super) async fn write(connection: &mut SqliteConnection, events: &[ImportedEvent]) -> Result<(usize, Position), ImportFault> {
+pub(super) async fn write(
+    connection: &mut SqliteConnection,
+    events: &[ImportedEvent],
+) -> Result<(usize, Position), ImportFault> {
     let missing = missing(connection, events, &mut VersionsAhead::new()).await?;
     if missing.is_empty() {
         return Ok((0, Position::START));
@@ -77,7 +84,11 @@ pub(super) async fn write(connection: &mut SqliteConnection, events: &[ImportedE
 }
 
 /// Indexes of the events that are not in the store, each checked to fit where it goes.
-async fn missing(connection: &mut SqliteConnection, events: &[ImportedEvent], ahead: &mut VersionsAhead) -> Result<Vec<usize>, ImportFault> {
+async fn missing(
+    connection: &mut SqliteConnection,
+    events: &[ImportedEvent],
+    ahead: &mut VersionsAhead,
+) -> Result<Vec<usize>, ImportFault> {
     let ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
     let stored = query::by_ids(connection, &ids).await?;
     let stored: HashMap<Uuid, StoredEvent> = stored.into_iter().map(|event| (event.event_id, event)).collect();
@@ -88,7 +99,10 @@ async fn missing(connection: &mut SqliteConnection, events: &[ImportedEvent], ah
         if let Some(stored) = stored.get(&event.event_id) {
             if !is_same(event, stored) {
                 let (id, position) = (event.event_id, stored.position);
-                return Err(ImportFault::at(index, format!("event id {id} is taken by another event, at position {position}")));
+                return Err(ImportFault::at(
+                    index,
+                    format!("event id {id} is taken by another event, at position {position}"),
+                ));
             }
             continue;
         }
@@ -99,7 +113,12 @@ async fn missing(connection: &mut SqliteConnection, events: &[ImportedEvent], ah
         if event.aggregate_version != *version + 1 {
             let (aggregate_type, aggregate_id) = (&event.aggregate_type, &event.aggregate_id);
             let (given, expected) = (event.aggregate_version, *version + 1);
-            return Err(ImportFault::at(index, format!("aggregate {aggregate_type}/{aggregate_id} continues with version {expected}, this event has {given}")));
+            return Err(ImportFault::at(
+                index,
+                format!(
+                    "aggregate {aggregate_type}/{aggregate_id} continues with version {expected}, this event has {given}"
+                ),
+            ));
         }
         *version += 1;
         missing.push(index);
@@ -108,7 +127,11 @@ async fn missing(connection: &mut SqliteConnection, events: &[ImportedEvent], ah
 }
 
 /// Adds to `ahead` the stored versions of those aggregates that it does not know yet.
-async fn read_versions(connection: &mut SqliteConnection, events: &[ImportedEvent], ahead: &mut VersionsAhead) -> sqlx::Result<()> {
+async fn read_versions(
+    connection: &mut SqliteConnection,
+    events: &[ImportedEvent],
+    ahead: &mut VersionsAhead,
+) -> sqlx::Result<()> {
     let mut unknown: Vec<(&str, &str)> = events
         .iter()
         .filter(|event| !ahead.contains_key(&(event.aggregate_type.clone(), event.aggregate_id.clone())))

@@ -89,7 +89,6 @@ impl Store {
 }
 
 async fn read_head(readers: &SqlitePool) -> sqlx::Result<Position> {
-    let (head,): (i64,) =
-        sqlx::query_as("SELECT coalesce(max(position), 0) FROM events").fetch_one(readers).await?;
+    let (head,): (i64,) = sqlx::query_as("SELECT coalesce(max(position), 0) FROM events").fetch_one(readers).await?;
     Ok(Position::from_sql(head))
 }

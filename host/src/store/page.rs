@@ -124,12 +124,14 @@ fn unpack(packed: &str) -> Result<Batch, Error> {
         push_id(&mut batch.ids, id).ok_or_else(|| fields.corrupt(format!("`event_id` reads `{id}`")))?;
         let name = fields.next();
         let version = fields.number("event_version")?;
-        batch.type_codes.push(types.code(|known: &EventType| known.version == version && *known.name == *name, || EventType {
-            name: Arc::from(name),
-            version,
-        }));
+        batch.type_codes.push(types.code(
+            |known: &EventType| known.version == version && *known.name == *name,
+            || EventType { name: Arc::from(name), version },
+        ));
         let aggregate_type = fields.next();
-        batch.aggregate_type_codes.push(aggregate_types.code(|known: &String| known == aggregate_type, || aggregate_type.to_owned()));
+        batch
+            .aggregate_type_codes
+            .push(aggregate_types.code(|known: &String| known == aggregate_type, || aggregate_type.to_owned()));
         batch.aggregate_ids.push(fields.next());
         batch.aggregate_versions.push(fields.number("aggregate_version")?);
         batch.timestamps.push(fields.number("event_timestamp")?);
@@ -139,7 +141,9 @@ fn unpack(packed: &str) -> Result<Batch, Error> {
         batch.metadata.push(fields.next());
         let data = fields.next();
         if !data.starts_with('{') {
-            return Err(fields.corrupt(format!("{FIELDS} fields were expected, and the payload last; a name contains U+001E?")));
+            return Err(
+                fields.corrupt(format!("{FIELDS} fields were expected, and the payload last; a name contains U+001E?"))
+            );
         }
         batch.data.push(data);
     }

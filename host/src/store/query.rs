@@ -105,7 +105,8 @@ fn decode(row: &SqliteRow) -> sqlx::Result<StoredEvent> {
     let metadata: Option<String> = row.try_get("metadata")?;
     Ok(StoredEvent {
         position: Position(unsigned("position")?),
-        event_id: Uuid::from_slice(row.try_get::<&[u8], _>("event_id")?).map_err(|fault| sqlx::Error::Decode(fault.into()))?,
+        event_id: Uuid::from_slice(row.try_get::<&[u8], _>("event_id")?)
+            .map_err(|fault| sqlx::Error::Decode(fault.into()))?,
         event_type: row.try_get("event_type")?,
         event_version: u32::try_from(unsigned("event_version")?).unwrap_or(u32::MAX),
         aggregate_type: row.try_get("aggregate_type")?,

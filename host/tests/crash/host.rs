@@ -152,8 +152,9 @@ fn kill(mut child: Child) -> Killed {
 
 async fn dump(data: &Path) -> sqlx::Result<String> {
     let mut connection = sqlx::sqlite::SqliteConnectOptions::new().filename(data).read_only(true).connect().await?;
-    let views: Vec<(String,)> =
-        sqlx::query_as("SELECT name FROM sqlite_schema WHERE type = 'view' ORDER BY name").fetch_all(&mut connection).await?;
+    let views: Vec<(String,)> = sqlx::query_as("SELECT name FROM sqlite_schema WHERE type = 'view' ORDER BY name")
+        .fetch_all(&mut connection)
+        .await?;
     let mut dump = String::new();
     for (view,) in views {
         for row in rows(&mut connection, &view).await? {
@@ -164,7 +165,10 @@ async fn dump(data: &Path) -> sqlx::Result<String> {
 }
 
 async fn rows(connection: &mut SqliteConnection, view: &str) -> sqlx::Result<Vec<String>> {
-    let columns: Vec<(String,)> = sqlx::query_as("SELECT name FROM pragma_table_info(?)").bind(view.to_owned()).fetch_all(&mut *connection).await?;
+    let columns: Vec<(String,)> = sqlx::query_as("SELECT name FROM pragma_table_info(?)")
+        .bind(view.to_owned())
+        .fetch_all(&mut *connection)
+        .await?;
     let quoted: Vec<String> = columns.iter().map(|(column,)| format!("quote(\"{column}\")")).collect();
     let sql = format!("SELECT concat_ws('|', {}) AS row FROM \"{view}\" ORDER BY row", quoted.join(", "));
     let rows: Vec<(String,)> = sqlx::query_as(AssertSqlSafe(sql)).fetch_all(connection).await?;

@@ -25,7 +25,9 @@ async fn refuses_requests_that_fit_no_route() {
     }
     let answer = host.send(request("DELETE", "/v1/events").body(Body::empty()).expect("a request")).await;
     assert_eq!(answer.headers["allow"], "GET,HEAD");
-    host.post("/v1/aggregates//o-1/events", json!({ "events": [event(1)] }).to_string()).await.problem(400, "invalid_parameter");
+    host.post("/v1/aggregates//o-1/events", json!({ "events": [event(1)] }).to_string())
+        .await
+        .problem(400, "invalid_parameter");
     let long = format!("/v1/aggregates/Order/{}/events", "x".repeat(201));
     host.post(&long, json!({ "events": [event(1)] }).to_string()).await.problem(400, "invalid_parameter");
 }
@@ -33,8 +35,19 @@ async fn refuses_requests_that_fit_no_route() {
 #[tokio::test]
 async fn asks_for_the_token_everywhere_but_where_health_is_told() {
     let host = Host::new(|api| api.token = Some(Token::new("hush"))).await;
-    let with = |path: &str, header: &'static str| request("GET", path).header("authorization", header).body(Body::empty()).expect("a request");
-    for path in ["/v1/events", "/v1/events/live", EVENTS, "/v1/projections", "/v1/projections/x", "/v1/projections/x/tables/y", "/v1/plugins", "/metrics"] {
+    let with = |path: &str, header: &'static str| {
+        request("GET", path).header("authorization", header).body(Body::empty()).expect("a request")
+    };
+    for path in [
+        "/v1/events",
+        "/v1/events/live",
+        EVENTS,
+        "/v1/projections",
+        "/v1/projections/x",
+        "/v1/projections/x/tables/y",
+        "/v1/plugins",
+        "/metrics",
+    ] {
         let answer = host.get(path).await;
         answer.problem(401, "unauthorized");
         assert_eq!(answer.headers["www-authenticate"], "Bearer");
@@ -55,15 +68,20 @@ async fn pages_of_other_sites_are_kept_out_where_no_token_is_asked_for() {
     let host = Host::new(|_| {}).await;
     let send = |name: &'static str, value: &'static str| {
         let request = Request::builder().uri("/v1/events").header(name, value);
-        if name == "host" { request } else { request.header("host", "localhost:7711") }.body(Body::empty()).expect("a request")
+        if name == "host" { request } else { request.header("host", "localhost:7711") }
+            .body(Body::empty())
+            .expect("a request")
     };
     host.send(send("host", "rebound.example:7711")).await.problem(421, "bad_host");
     host.send(send("origin", "https://evil.example")).await.problem(403, "cross_site");
     assert_eq!(host.send(send("origin", "http://localhost:7711")).await.status, StatusCode::OK);
     assert_eq!(host.send(send("host", "[::1]:7711")).await.status, StatusCode::OK);
-    host.send(Request::builder().uri("/v1/events").body(Body::empty()).expect("a request")).await.problem(421, "bad_host");
+    host.send(Request::builder().uri("/v1/events").body(Body::empty()).expect("a request"))
+        .await
+        .problem(421, "bad_host");
     let guarded = Host::new(|api| api.token = Some(Token::new("hush"))).await;
-    let request = Request::builder().uri("/v1/events").header("host", "api.example").header("authorization", "Bearer hush");
+    let request =
+        Request::builder().uri("/v1/events").header("host", "api.example").header("authorization", "Bearer hush");
     assert_eq!(guarded.send(request.body(Body::empty()).expect("a request")).await.status, StatusCode::OK);
 }
 

@@ -16,7 +16,10 @@ async fn appends_and_reads_back() {
     let answer = host.append("Order/o-1", Some(0), json!([event(1), event(2)])).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
     let appended = answer.json();
-    assert_eq!((&appended["positions"], &appended["aggregate_version"], &appended["repeated"]), (&json!([1, 2]), &json!(2), &json!(false)));
+    assert_eq!(
+        (&appended["positions"], &appended["aggregate_version"], &appended["repeated"]),
+        (&json!([1, 2]), &json!(2), &json!(false))
+    );
     let answer = host.get(EVENTS).await;
     assert_eq!(answer.status, StatusCode::OK);
     let page = answer.json();
@@ -79,18 +82,46 @@ async fn refuses_bodies_that_are_no_appends() {
         (r#"{"events":[],"expected_version":"1"}"#.to_owned(), 422, "invalid_body", "at expected_version"),
         (r#"{"events":[]}"#.to_owned(), 422, "no_events", "no events"),
         (r#"{"events":[{"event_type":"A"}]}"#.to_owned(), 422, "invalid_event", "missing field `event_data`"),
-        (r#"{"events":[{"event_type":"A","event_data":{},"event_id":"x"}]}"#.to_owned(), 422, "invalid_event", "at events[0].event_id"),
-        (r#"{"events":[{"event_type":"A","event_data":{},"event_timestamp":"x"}]}"#.to_owned(), 422, "invalid_event", "RFC 3339"),
-        (r#"{"events":[{"event_type":"","event_data":{}}]}"#.to_owned(), 422, "invalid_event", "`event_type` must not be empty"),
-        (r#"{"events":[{"event_type":"A","event_data":{},"position":1}]}"#.to_owned(), 422, "invalid_event", "unknown field `position`"),
+        (
+            r#"{"events":[{"event_type":"A","event_data":{},"event_id":"x"}]}"#.to_owned(),
+            422,
+            "invalid_event",
+            "at events[0].event_id",
+        ),
+        (
+            r#"{"events":[{"event_type":"A","event_data":{},"event_timestamp":"x"}]}"#.to_owned(),
+            422,
+            "invalid_event",
+            "RFC 3339",
+        ),
+        (
+            r#"{"events":[{"event_type":"","event_data":{}}]}"#.to_owned(),
+            422,
+            "invalid_event",
+            "`event_type` must not be empty",
+        ),
+        (
+            r#"{"events":[{"event_type":"A","event_data":{},"position":1}]}"#.to_owned(),
+            422,
+            "invalid_event",
+            "unknown field `position`",
+        ),
         (with_data("7"), 422, "invalid_event", "`event_data` must be a JSON object"),
         (with_data(&deep), 422, "event_too_deep", "nested more than"),
         (with_data(&large), 413, "event_too_large", "limits.event_bytes_max"),
-        (json!({ "events": [event(1), event(2), event(3), event(4)] }).to_string(), 413, "too_many_events", "limits.append_events_max"),
+        (
+            json!({ "events": [event(1), event(2), event(3), event(4)] }).to_string(),
+            413,
+            "too_many_events",
+            "limits.append_events_max",
+        ),
         ("x".repeat(30_000), 413, "request_too_large", "limits.request_bytes_max"),
     ] {
         let problem = host.post(EVENTS, body.clone()).await.problem(status, code);
-        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(said)), "{body}: {problem} should say {said}");
+        assert!(
+            problem["detail"].as_str().is_some_and(|detail| detail.contains(said)),
+            "{body}: {problem} should say {said}"
+        );
     }
     let malformed = host.post(EVENTS, "{\n \"events\": [}").await.problem(400, "malformed_json");
     assert_eq!((&malformed["line"], &malformed["column"]), (&json!(2), &json!(13)));
@@ -101,13 +132,22 @@ async fn refuses_bodies_that_are_no_appends() {
 async fn a_body_must_be_sent_as_json() {
     let host = Host::new(|_| {}).await;
     let body = json!({ "events": [event(1)] }).to_string();
-    for (content_type, accepted) in [(None, false), (Some("text/plain"), false), (Some("application/x-www-form-urlencoded"), false), (Some("Application/JSON; charset=utf-8"), true)] {
+    for (content_type, accepted) in [
+        (None, false),
+        (Some("text/plain"), false),
+        (Some("application/x-www-form-urlencoded"), false),
+        (Some("Application/JSON; charset=utf-8"), true),
+    ] {
         let mut request = request("POST", EVENTS);
         if let Some(content_type) = content_type {
             request = request.header("content-type", content_type);
         }
         let answer = host.send(request.body(Body::from(body.clone())).expect("a request")).await;
-        if accepted { assert_eq!(answer.status, StatusCode::CREATED) } else { drop(answer.problem(415, "unsupported_media_type")) }
+        if accepted {
+            assert_eq!(answer.status, StatusCode::CREATED)
+        } else {
+            drop(answer.problem(415, "unsupported_media_type"))
+        }
     }
 }
 

@@ -30,12 +30,24 @@ pub(crate) struct Answer {
 
 impl Host {
     pub(crate) async fn new(change: impl FnOnce(&mut Api)) -> Self {
-        Self::with_limits(Limits { event_bytes_max: 2_000, append_events_max: 3, request_bytes_max: 20_000, page_events_max: 5, live_clients_max: 1, ..Limits::default() }, change).await
+        Self::with_limits(
+            Limits {
+                event_bytes_max: 2_000,
+                append_events_max: 3,
+                request_bytes_max: 20_000,
+                page_events_max: 5,
+                live_clients_max: 1,
+                ..Limits::default()
+            },
+            change,
+        )
+        .await
     }
 
     pub(crate) async fn with_limits(limits: Limits, change: impl FnOnce(&mut Api)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let database = Database::open(&format!("sqlite:{}/store.sqlite", folder.path().display())).await.expect("a database");
+        let database =
+            Database::open(&format!("sqlite:{}/store.sqlite", folder.path().display())).await.expect("a database");
         let mut api = Api {
             store: Store::open(&database, &limits).await.expect("a store"),
             read_model: ReadModel::open(&database).await.expect("read models"),

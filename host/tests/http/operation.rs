@@ -25,7 +25,10 @@ async fn lists_plugins() {
     host.api.plugins.put(PluginInfo { file: "a.wasm".to_owned(), ..plugin.clone() });
     host.api.plugins.put(PluginInfo { size_bytes: 8, ..plugin });
     let plugins = host.get("/v1/plugins").await.json();
-    assert_eq!((&plugins[0]["file"], &plugins[1]["file"], &plugins[1]["size_bytes"]), (&json!("a.wasm"), &json!("b.wasm"), &json!(8)));
+    assert_eq!(
+        (&plugins[0]["file"], &plugins[1]["file"], &plugins[1]["size_bytes"]),
+        (&json!("a.wasm"), &json!("b.wasm"), &json!(8))
+    );
     assert_eq!((&plugins[0]["status"], plugins.as_array().map(Vec::len)), (&json!("refused"), Some(2)));
 }
 
@@ -98,7 +101,11 @@ async fn the_documentation_needs_no_internet() {
     assert_eq!(page.status, StatusCode::OK);
     let initializer = host.get("/docs/swagger-initializer.js").await;
     assert_eq!(initializer.status, StatusCode::OK);
-    assert!(initializer.text.contains("/openapi.json") && initializer.text.contains("\"validatorUrl\": \"none\""), "{}", initializer.text);
+    assert!(
+        initializer.text.contains("/openapi.json") && initializer.text.contains("\"validatorUrl\": \"none\""),
+        "{}",
+        initializer.text
+    );
     for text in [&page.text, &initializer.text] {
         for scheme in ["http://", "https://", "src=\"//"] {
             assert!(!text.contains(scheme), "{text}");

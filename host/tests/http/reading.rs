@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use fantascope::change::{
-    Cells, Changes, Column, ColumnDefinition, ColumnType, Digest, Keys, Manifest, Operation, Subscription, TableDefinition,
+    Cells, Changes, Column, ColumnDefinition, ColumnType, Digest, Keys, Manifest, Operation, Subscription,
+    TableDefinition,
 };
 use fantascope::limits::Limits;
 use fantascope::read_model::{Checkpoint, Commit, TableChanges};
@@ -22,17 +23,25 @@ async fn refuses_parameters_that_cannot_be_used() {
         ("/v1/events?after=-1", "`after` must be a whole number"),
         ("/v1/events?after=1&after=2", "`after` is given more than once"),
         ("/v1/events?since=yesterday", "is not an RFC 3339 time"),
-        ("/v1/events?typ=A", "`typ` is not known here: this route takes limit, after, type, aggregate_type, since, correlation_id"),
+        (
+            "/v1/events?typ=A",
+            "`typ` is not known here: this route takes limit, after, type, aggregate_type, since, correlation_id",
+        ),
         ("/v1/events/live?since=2026-01-01T00:00:00Z", "`since` is not known here"),
         ("/v1/projections?x=1", "`x` is not known here: this route takes no parameters"),
         ("/v1/plugins?x=1", "`x` is not known here"),
         ("/v1/aggregates/Order/o-1/events?type=A", "`type` is not known here"),
     ] {
         let problem = host.get(path).await.problem(400, "invalid_parameter");
-        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(said)), "{path}: {problem} should say {said}");
+        assert!(
+            problem["detail"].as_str().is_some_and(|detail| detail.contains(said)),
+            "{path}: {problem} should say {said}"
+        );
         assert!(problem["parameter"].is_string(), "{problem}");
     }
-    host.post(&format!("{EVENTS}?x=1"), json!({ "events": [event(1)] }).to_string()).await.problem(400, "invalid_parameter");
+    host.post(&format!("{EVENTS}?x=1"), json!({ "events": [event(1)] }).to_string())
+        .await
+        .problem(400, "invalid_parameter");
 }
 
 #[tokio::test]
@@ -79,7 +88,8 @@ async fn a_page_ends_before_it_is_too_large() {
 /// A version of a projection in the read models, with three rows in a table, as if its
 /// plugin were gone.
 async fn prepare(host: &Host) {
-    let column = |name: &str, of_type| ColumnDefinition { name: name.parse().expect("a name"), of_type, nullable: false };
+    let column =
+        |name: &str, of_type| ColumnDefinition { name: name.parse().expect("a name"), of_type, nullable: false };
     let manifest = Manifest {
         sdk: "test".to_owned(),
         name: "orders".parse().expect("a name"),
@@ -113,7 +123,10 @@ async fn shows_projections_that_do_not_run_here() {
     host.append("Order/o-1", None, json!([event(1), event(2)])).await;
     let statuses = host.get("/v1/projections").await.json();
     let status = &statuses[0];
-    assert_eq!((&status["projection"], &status["phase"], &status["live"]), (&json!("orders"), &json!("stopped"), &json!(true)));
+    assert_eq!(
+        (&status["projection"], &status["phase"], &status["live"]),
+        (&json!("orders"), &json!("stopped"), &json!(true))
+    );
     assert_eq!((&status["position"], &status["head"], &status["lag_events"]), (&json!(0), &json!(2), &json!(2)));
     assert_eq!(host.get("/v1/projections/orders").await.json().as_array().map(Vec::len), Some(1));
     let problem = host.get("/v1/projections/order").await.problem(404, "unknown_projection");
@@ -128,7 +141,10 @@ async fn rows_are_read_by_column_and_page() {
     let first = rows("?limit=2").await;
     assert_eq!(first["rows"], json!([{ "id": "a b", "total": 1 }, { "id": "b", "total": 2 }]));
     let next = first["next"].as_str().expect("a cursor");
-    assert_eq!(rows(&format!("?limit=2&after={next}")).await, json!({ "rows": [{ "id": "c", "total": 1 }], "next": null }));
+    assert_eq!(
+        rows(&format!("?limit=2&after={next}")).await,
+        json!({ "rows": [{ "id": "c", "total": 1 }], "next": null })
+    );
     assert_eq!(rows("?total=1").await["rows"], json!([{ "id": "a b", "total": 1 }, { "id": "c", "total": 1 }]));
     assert_eq!(rows("?total=1&id=a%20b").await["rows"], json!([{ "id": "a b", "total": 1 }]));
     assert_eq!(rows("?id=a+b&version=1").await["rows"], json!([{ "id": "a b", "total": 1 }]));

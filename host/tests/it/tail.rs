@@ -136,6 +136,18 @@ async fn events_cannot_be_changed_or_deleted() {
         ("UPDATE events SET event_data = '{}'", "UPDATE"),
         ("UPDATE events SET position = 2", "UPDATE"),
         ("DELETE FROM events", "DELETE"),
+        (
+            "INSERT OR REPLACE INTO events SELECT position, randomblob(16), event_type, event_version, aggregate_type, 'x', 1, event_timestamp, user_id, correlation_id, causation_id, metadata, '{}' FROM events",
+            "at this position",
+        ),
+        (
+            "INSERT OR REPLACE INTO events SELECT 9, event_id, event_type, event_version, aggregate_type, 'x', 1, event_timestamp, user_id, correlation_id, causation_id, metadata, '{}' FROM events",
+            "with this id",
+        ),
+        (
+            "INSERT OR REPLACE INTO events SELECT 9, randomblob(16), event_type, event_version, aggregate_type, aggregate_id, aggregate_version, event_timestamp, user_id, correlation_id, causation_id, metadata, '{}' FROM events",
+            "in its aggregate",
+        ),
     ] {
         let fault = sqlx::query(statement).execute(&mut raw).await.map(|done| done.rows_affected());
         let fault = fault.expect_err(statement).to_string();

@@ -17,6 +17,8 @@ const ANSWERS: &[(&str, &str, &str)] = &[
     ("counts_nothing", "guest_answer_malformed", "1 types for 0 events"),
     ("type_unlisted", "guest_answer_malformed", "a type that it does not list"),
     ("type_nameless", "guest_answer_malformed", "a type without a name or a version"),
+    ("type_itself", "guest_answer_malformed", "it gave Crooked v1, which it does not declare"),
+    ("type_undeclared", "guest_answer_malformed", "it gave Surprise v1, which it does not declare"),
     ("data_none", "guest_answer_malformed", "0 payloads for 1 events"),
     ("data_beyond", "guest_answer_malformed", "the ends of the payloads do not fit their text"),
     ("data_no_object", "guest_answer_malformed", "a payload that is not a JSON object: []"),

@@ -28,6 +28,20 @@ BEGIN
     SELECT RAISE(ABORT, 'events are immutable: append a compensating event instead of an UPDATE');
 END;
 
+-- INSERT OR REPLACE deletes without asking the trigger below.
+CREATE TRIGGER events_are_never_replaced BEFORE INSERT ON events
+WHEN EXISTS (SELECT 1 FROM events WHERE position = NEW.position)
+    OR EXISTS (SELECT 1 FROM events WHERE event_id = NEW.event_id)
+    OR EXISTS (
+        SELECT 1 FROM events
+        WHERE aggregate_type = NEW.aggregate_type
+            AND aggregate_id = NEW.aggregate_id
+            AND aggregate_version = NEW.aggregate_version
+    )
+BEGIN
+    SELECT RAISE(ABORT, 'events are immutable: there is one at this position, with this id or at this place in its aggregate');
+END;
+
 CREATE TRIGGER events_are_never_deleted BEFORE DELETE ON events
 BEGIN
     SELECT RAISE(ABORT, 'events are immutable: append a compensating event instead of a DELETE');

@@ -5,12 +5,7 @@ use fantascope_sdk::prelude::*;
 use crate::summary::summary;
 
 #[derive(Row)]
-#[row(
-    table = "activity",
-    index(aggregate_id, position),
-    index(correlation_id),
-    index(user_id, at)
-)]
+#[row(table = "activity", index(aggregate_id, position), index(correlation_id), index(user_id, at))]
 pub struct Activity {
     #[key]
     pub position: i64,
@@ -69,24 +64,11 @@ mod tests {
             .at("2024-10-16T06:00:00Z")
             .by("system")
             .correlation_id("dues-0042-2024-10")
-            .given_json(
-                "family-0042",
-                "PaymentOverdue",
-                1,
-                json!({ "amount_cents": 45000, "due_on": "2024-10-01" }),
-            )
+            .given_json("family-0042", "PaymentOverdue", 1, json!({ "amount_cents": 45000, "due_on": "2024-10-01" }))
             .causation_id("01920000-0000-7000-8000-000000000001")
-            .given_json(
-                "family-0042",
-                "PortalAccessLocked",
-                1,
-                json!({ "automatic": true }),
-            )
+            .given_json("family-0042", "PortalAccessLocked", 1, json!({ "automatic": true }))
             .then_rows([
-                Activity {
-                    summary: "amount_cents 45000, due_on 2024-10-01".into(),
-                    ..row(1, "PaymentOverdue")
-                },
+                Activity { summary: "amount_cents 45000, due_on 2024-10-01".into(), ..row(1, "PaymentOverdue") },
                 Activity {
                     causation_id: Some("01920000-0000-7000-8000-000000000001".into()),
                     summary: "automatic true".into(),
@@ -99,9 +81,7 @@ mod tests {
         Activity {
             position,
             part: 0,
-            event_id: format!("01920000-0000-7000-8000-{position:012}")
-                .parse()
-                .expect("a UUID"),
+            event_id: format!("01920000-0000-7000-8000-{position:012}").parse().expect("a UUID"),
             at: "2024-10-16T06:00:00Z".parse().expect("a time"),
             event_type: event_type.into(),
             aggregate_type: "Family".into(),

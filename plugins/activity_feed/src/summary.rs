@@ -17,16 +17,10 @@ pub(crate) fn summary(payload: &BTreeMap<String, Json>) -> String {
         let json = value.as_str();
         // Writing to a string can't fail.
         let _ = match json.as_bytes().first() {
-            Some(b'"') => write!(
-                line,
-                "{separator}{name} {}",
-                value.decode().unwrap_or_else(|_| json.to_owned())
-            ),
-            Some(b'[') => write!(
-                line,
-                "{separator}{} {name}",
-                value.decode().map_or(0, |items: Vec<Json>| items.len())
-            ),
+            Some(b'"') => write!(line, "{separator}{name} {}", value.decode().unwrap_or_else(|_| json.to_owned())),
+            Some(b'[') => {
+                write!(line, "{separator}{} {name}", value.decode().map_or(0, |items: Vec<Json>| items.len()))
+            }
             Some(b'{') => write!(line, "{separator}{name} …"),
             _ => write!(line, "{separator}{name} {json}"),
         };
@@ -70,9 +64,6 @@ mod tests {
     #[test]
     fn stays_one_short_line() {
         check(json!({ "note": "a\nb\u{0}c" }), "note abc");
-        check(
-            json!({ "note": "ä".repeat(500) }),
-            &format!("note {}…", "ä".repeat(115)),
-        );
+        check(json!({ "note": "ä".repeat(500) }), &format!("note {}…", "ä".repeat(115)));
     }
 }

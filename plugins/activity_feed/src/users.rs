@@ -20,11 +20,7 @@ impl Fold for User {
 
     fn apply(row: &mut Entry<Self>, _: &AnyEvent, meta: &Meta) -> Result {
         let at = meta.timestamp();
-        let user = row.get_or_put(|user_id| User {
-            user_id,
-            events: 0,
-            last_seen: at,
-        });
+        let user = row.get_or_put(|user_id| User { user_id, events: 0, last_seen: at });
         user.events += 1;
         // Events of an import need not be in order of time.
         user.last_seen = user.last_seen.max(at);
@@ -54,9 +50,6 @@ mod tests {
             .given_json("order-2", "OrderPaid", 1, json!({}))
             .by("system")
             .given_json("order-2", "OrderShipped", 1, json!({}))
-            .then_rows([
-                user("sarah", 2, "2026-01-03T08:00:00Z"),
-                user("system", 1, "2026-01-02T08:00:00Z"),
-            ]);
+            .then_rows([user("sarah", 2, "2026-01-03T08:00:00Z"), user("system", 1, "2026-01-02T08:00:00Z")]);
     }
 }

@@ -33,13 +33,8 @@ impl Fold for Product {
     }
 
     fn apply(row: &mut Entry<Self>, event: &OrderPaid, _: &Meta) -> Result {
-        let product = row.get_or_put(|(month, sku, currency)| Product {
-            month,
-            sku,
-            currency,
-            quantity: 0,
-            paid_cents: 0,
-        });
+        let product =
+            row.get_or_put(|(month, sku, currency)| Product { month, sku, currency, quantity: 0, paid_cents: 0 });
         for line in event.lines.iter().filter(|line| line.sku == product.sku) {
             product.quantity += i64::from(line.quantity);
             product.paid_cents += i64::from(line.quantity) * line.unit_cents;
@@ -54,39 +49,19 @@ mod tests {
     use crate::events::Line;
 
     fn paid(currency: &str, lines: &[(&str, u32, i64)]) -> OrderPaid {
-        let line = |&(sku, quantity, unit_cents): &(&str, u32, i64)| Line {
-            sku: sku.into(),
-            quantity,
-            unit_cents,
-        };
-        OrderPaid {
-            amount_cents: 0,
-            currency: currency.into(),
-            lines: lines.iter().map(line).collect(),
-        }
+        let line = |&(sku, quantity, unit_cents): &(&str, u32, i64)| Line { sku: sku.into(), quantity, unit_cents };
+        OrderPaid { amount_cents: 0, currency: currency.into(), lines: lines.iter().map(line).collect() }
     }
 
     fn product(month: &str, sku: &str, currency: &str, quantity: i64, paid_cents: i64) -> Product {
-        Product {
-            month: month.into(),
-            sku: sku.into(),
-            currency: currency.into(),
-            quantity,
-            paid_cents,
-        }
+        Product { month: month.into(), sku: sku.into(), currency: currency.into(), quantity, paid_cents }
     }
 
     #[test]
     fn adds_up_every_line_once() {
         Spec::of::<Product>()
             .at("2026-01-31T12:00:00Z")
-            .given(
-                "order-1",
-                paid(
-                    "EUR",
-                    &[("wick", 2, 250), ("tripod", 1, 7990), ("wick", 1, 200)],
-                ),
-            )
+            .given("order-1", paid("EUR", &[("wick", 2, 250), ("tripod", 1, 7990), ("wick", 1, 200)]))
             .given("order-2", paid("EUR", &[("wick", 1, 250)]))
             .given("order-3", paid("USD", &[("wick", 1, 250)]))
             .at("2026-02-01T12:00:00Z")

@@ -48,15 +48,7 @@ impl Fold for Revenue {
 
 impl Revenue {
     fn none_yet((day, currency): (String, String)) -> Self {
-        Self {
-            day,
-            currency,
-            orders: 0,
-            paid_cents: 0,
-            refunds: 0,
-            refunded_cents: 0,
-            net_cents: 0,
-        }
+        Self { day, currency, orders: 0, paid_cents: 0, refunds: 0, refunded_cents: 0, net_cents: 0 }
     }
 }
 
@@ -66,11 +58,7 @@ mod tests {
     use crate::events::{OrderPaid, OrderRefunded};
 
     fn paid(amount_cents: i64, currency: &str) -> OrderPaid {
-        OrderPaid {
-            amount_cents,
-            currency: currency.into(),
-            lines: vec![],
-        }
+        OrderPaid { amount_cents, currency: currency.into(), lines: vec![] }
     }
 
     #[test]
@@ -95,42 +83,21 @@ mod tests {
             .at("2026-01-31T12:00:00Z")
             .given("order-1", paid(1000, "EUR"))
             .at("2026-02-03T12:00:00Z")
-            .given(
-                "order-1",
-                OrderRefunded {
-                    amount_cents: 1000,
-                    currency: "EUR".into(),
-                },
-            )
+            .given("order-1", OrderRefunded { amount_cents: 1000, currency: "EUR".into() })
             .then_rows([
                 row("2026-01-31", "EUR", 1, 1000),
-                Revenue {
-                    refunds: 1,
-                    refunded_cents: 1000,
-                    net_cents: -1000,
-                    ..row("2026-02-03", "EUR", 0, 0)
-                },
+                Revenue { refunds: 1, refunded_cents: 1000, net_cents: -1000, ..row("2026-02-03", "EUR", 0, 0) },
             ]);
     }
 
     #[test]
     fn counts_no_order_that_was_only_placed() {
         Spec::of::<Revenue>()
-            .given_json(
-                "order-1",
-                "OrderPlaced",
-                2,
-                fantascope_sdk::spec::json!({ "total_cents": 1000 }),
-            )
+            .given_json("order-1", "OrderPlaced", 2, fantascope_sdk::spec::json!({ "total_cents": 1000 }))
             .then_none();
     }
 
     fn row(day: &str, currency: &str, orders: i64, paid_cents: i64) -> Revenue {
-        Revenue {
-            orders,
-            paid_cents,
-            net_cents: paid_cents,
-            ..Revenue::none_yet((day.into(), currency.into()))
-        }
+        Revenue { orders, paid_cents, net_cents: paid_cents, ..Revenue::none_yet((day.into(), currency.into())) }
     }
 }

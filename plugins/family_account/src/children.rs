@@ -25,13 +25,7 @@ impl Fold for Child {
 
     fn apply(row: &mut Entry<Self>, event: &ChildAdded, meta: &Meta) -> Result {
         let (family_id, name) = row.key().clone();
-        row.put(Child {
-            family_id,
-            name,
-            age: event.age,
-            grade: event.grade,
-            added_at: meta.timestamp(),
-        });
+        row.put(Child { family_id, name, age: event.age, grade: event.grade, added_at: meta.timestamp() });
         Ok(())
     }
 }
@@ -41,11 +35,7 @@ mod tests {
     use super::*;
 
     fn added(name: &str) -> ChildAdded {
-        ChildAdded {
-            child_name: name.into(),
-            age: 8,
-            grade: 3,
-        }
+        ChildAdded { child_name: name.into(), age: 8, grade: 3 }
     }
 
     fn child(family_id: &str, name: &str) -> Child {

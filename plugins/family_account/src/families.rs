@@ -113,10 +113,7 @@ impl Family {
 
 fn overdue(e: &PaymentOverdue) -> String {
     let amount = Decimal::from_minor(e.amount_cents, 2);
-    format!(
-        "payment of {amount} {} due {} was overdue since {}",
-        e.currency, e.due_on, e.overdue_since
-    )
+    format!("payment of {amount} {} due {} was overdue since {}", e.currency, e.due_on, e.overdue_since)
 }
 
 fn why_locked(overdue: Option<&str>, e: &PortalAccessLocked, meta: &Meta) -> String {
@@ -124,11 +121,7 @@ fn why_locked(overdue: Option<&str>, e: &PortalAccessLocked, meta: &Meta) -> Str
     match (e.automatic, overdue) {
         (true, Some(overdue)) => format!("{overdue}; locked automatically on {day}"),
         (true, None) => format!("{}; locked automatically on {day}", e.reason),
-        (false, _) => format!(
-            "{}; locked by {} on {day}",
-            e.reason,
-            meta.user_id().unwrap_or("somebody")
-        ),
+        (false, _) => format!("{}; locked by {} on {day}", e.reason, meta.user_id().unwrap_or("somebody")),
     }
 }
 
@@ -140,10 +133,7 @@ mod tests {
     const ID: &str = "family-0042";
 
     fn enrolled() -> FamilyEnrolled {
-        FamilyEnrolled {
-            family_name: "Martinez Family".into(),
-            enrolled_on: "2024-09-01".into(),
-        }
+        FamilyEnrolled { family_name: "Martinez Family".into(), enrolled_on: "2024-09-01".into() }
     }
 
     fn due(due_id: &str) -> PaymentDue {
@@ -166,18 +156,11 @@ mod tests {
     }
 
     fn received() -> PaymentReceived {
-        PaymentReceived {
-            due_id: "2024-10".into(),
-            amount_cents: 45_000,
-            method: "card".into(),
-        }
+        PaymentReceived { due_id: "2024-10".into(), amount_cents: 45_000, method: "card".into() }
     }
 
     fn locked(reason: &str, automatic: bool) -> PortalAccessLocked {
-        PortalAccessLocked {
-            reason: reason.into(),
-            automatic,
-        }
+        PortalAccessLocked { reason: reason.into(), automatic }
     }
 
     fn family() -> Family {
@@ -233,57 +216,33 @@ mod tests {
             .at("2024-10-20T10:00:00Z")
             .given(ID, received())
             .given(ID, PortalAccessRestored {})
-            .then(Family {
-                paid_cents: 45_000,
-                last_payment_at: time("2024-10-20T10:00:00Z"),
-                ..family()
-            });
+            .then(Family { paid_cents: 45_000, last_payment_at: time("2024-10-20T10:00:00Z"), ..family() });
     }
 
     #[test]
     fn is_enrolled_as_before_once_its_withdrawal_is_reversed() {
-        let withdrawn = || FamilyWithdrawn {
-            reason: "entered for another family".into(),
-            withdrawn_on: "2024-11-05".into(),
-        };
+        let withdrawn =
+            || FamilyWithdrawn { reason: "entered for another family".into(), withdrawn_on: "2024-11-05".into() };
+        Spec::of::<Family>().given(ID, enrolled()).given(ID, withdrawn()).then(Family {
+            status: Status::Withdrawn,
+            withdrawn_on: Some("2024-11-05".into()),
+            ..family()
+        });
         Spec::of::<Family>()
             .given(ID, enrolled())
             .given(ID, withdrawn())
-            .then(Family {
-                status: Status::Withdrawn,
-                withdrawn_on: Some("2024-11-05".into()),
-                ..family()
-            });
-        Spec::of::<Family>()
-            .given(ID, enrolled())
-            .given(ID, withdrawn())
-            .given(
-                ID,
-                FamilyWithdrawalReversed {
-                    reason: "the wrong family was withdrawn".into(),
-                },
-            )
+            .given(ID, FamilyWithdrawalReversed { reason: "the wrong family was withdrawn".into() })
             .then(family());
     }
 
     #[test]
     fn counts_its_children_and_keeps_its_contact() {
-        let child = |name: &str| ChildAdded {
-            child_name: name.into(),
-            age: 8,
-            grade: 3,
-        };
+        let child = |name: &str| ChildAdded { child_name: name.into(), age: 8, grade: 3 };
         Spec::of::<Family>()
             .given(ID, enrolled())
             .given(ID, child("Sofia Martinez"))
             .given(ID, child("Mateo Martinez"))
-            .given(
-                ID,
-                ContactUpdated {
-                    email: "maria@example.org".into(),
-                    phone: "+1-202-555-0142".into(),
-                },
-            )
+            .given(ID, ContactUpdated { email: "maria@example.org".into(), phone: "+1-202-555-0142".into() })
             .then(Family {
                 children: 2,
                 email: Some("maria@example.org".into()),
@@ -294,8 +253,6 @@ mod tests {
 
     #[test]
     fn must_have_been_enrolled() {
-        Spec::of::<Family>()
-            .given(ID, received())
-            .then_error("no `families` row at key \"family-0042\"");
+        Spec::of::<Family>().given(ID, received()).then_error("no `families` row at key \"family-0042\"");
     }
 }

@@ -94,27 +94,12 @@ mod tests {
     }
 
     fn overdue() -> PaymentOverdue {
-        let PaymentDue {
-            due_id,
-            amount_cents,
-            currency,
-            due_on,
-        } = due();
-        PaymentOverdue {
-            due_id,
-            amount_cents,
-            currency,
-            due_on,
-            overdue_since: "2024-10-16".into(),
-        }
+        let PaymentDue { due_id, amount_cents, currency, due_on } = due();
+        PaymentOverdue { due_id, amount_cents, currency, due_on, overdue_since: "2024-10-16".into() }
     }
 
     fn received(amount_cents: i64) -> PaymentReceived {
-        PaymentReceived {
-            due_id: "2024-10".into(),
-            amount_cents,
-            method: "card".into(),
-        }
+        PaymentReceived { due_id: "2024-10".into(), amount_cents, method: "card".into() }
     }
 
     fn payment() -> Payment {
@@ -151,16 +136,12 @@ mod tests {
 
     #[test]
     fn is_due_until_all_of_it_is_paid() {
-        Spec::of::<Payment>()
-            .given(ID, due())
-            .at("2024-10-02T10:00:00Z")
-            .given(ID, received(20_000))
-            .then(Payment {
-                paid_cents: 20_000,
-                paid_at: Some("2024-10-02T10:00:00Z".parse().expect("a time")),
-                method: Some("card".into()),
-                ..payment()
-            });
+        Spec::of::<Payment>().given(ID, due()).at("2024-10-02T10:00:00Z").given(ID, received(20_000)).then(Payment {
+            paid_cents: 20_000,
+            paid_at: Some("2024-10-02T10:00:00Z".parse().expect("a time")),
+            method: Some("card".into()),
+            ..payment()
+        });
     }
 
     #[test]

@@ -8,11 +8,7 @@ const MONDAY: &str = "2026-01-05T09:00:00Z";
 const TUESDAY: &str = "2026-01-06T10:30:00Z";
 
 fn placed() -> OrderPlaced {
-    let line = |sku: &str, quantity, unit_cents| Line {
-        sku: sku.into(),
-        quantity,
-        unit_cents,
-    };
+    let line = |sku: &str, quantity, unit_cents| Line { sku: sku.into(), quantity, unit_cents };
     OrderPlaced {
         customer: "ada".into(),
         currency: "EUR".into(),
@@ -22,10 +18,7 @@ fn placed() -> OrderPlaced {
 }
 
 fn paid(amount_cents: i64) -> OrderPaid {
-    OrderPaid {
-        payment_id: "p-1".into(),
-        amount_cents,
-    }
+    OrderPaid { payment_id: "p-1".into(), amount_cents }
 }
 
 /// The order that `placed` makes, on Monday.
@@ -48,18 +41,11 @@ fn order() -> Order {
 
 /// Placed on Monday; what follows happens on Tuesday.
 fn placed_on_monday() -> ProjectionSpec<Order> {
-    Spec::of::<Order>()
-        .aggregate_type("order")
-        .at(MONDAY)
-        .given("o-1", placed())
-        .at(TUESDAY)
+    Spec::of::<Order>().aggregate_type("order").at(MONDAY).given("o-1", placed()).at(TUESDAY)
 }
 
 fn updated_on_tuesday() -> Order {
-    Order {
-        updated_at: TUESDAY.parse().expect("a time"),
-        ..order()
-    }
+    Order { updated_at: TUESDAY.parse().expect("a time"), ..order() }
 }
 
 #[test]
@@ -69,55 +55,35 @@ fn a_placed_order_is_listed_with_its_pieces_counted() {
 
 #[test]
 fn payments_add_up() {
-    placed_on_monday()
-        .given("o-1", paid(1500))
-        .given("o-1", paid(3000))
-        .then(Order {
-            status: Status::Paid,
-            paid_cents: 4500,
-            ..updated_on_tuesday()
-        });
+    placed_on_monday().given("o-1", paid(1500)).given("o-1", paid(3000)).then(Order {
+        status: Status::Paid,
+        paid_cents: 4500,
+        ..updated_on_tuesday()
+    });
 }
 
 #[test]
 fn a_shipped_order_shows_its_parcel() {
-    placed_on_monday()
-        .given(
-            "o-1",
-            OrderShipped {
-                carrier: "dhl".into(),
-                tracking: "JD01".into(),
-            },
-        )
-        .then(Order {
-            status: Status::Shipped,
-            carrier: Some("dhl".into()),
-            tracking: Some("JD01".into()),
-            ..updated_on_tuesday()
-        });
+    placed_on_monday().given("o-1", OrderShipped { carrier: "dhl".into(), tracking: "JD01".into() }).then(Order {
+        status: Status::Shipped,
+        carrier: Some("dhl".into()),
+        tracking: Some("JD01".into()),
+        ..updated_on_tuesday()
+    });
 }
 
 #[test]
 fn a_cancelled_order_stays_listed_with_the_reason() {
-    placed_on_monday()
-        .given(
-            "o-1",
-            OrderCancelled {
-                reason: "out of stock".into(),
-            },
-        )
-        .then(Order {
-            status: Status::Cancelled,
-            cancel_reason: Some("out of stock".into()),
-            ..updated_on_tuesday()
-        });
+    placed_on_monday().given("o-1", OrderCancelled { reason: "out of stock".into() }).then(Order {
+        status: Status::Cancelled,
+        cancel_reason: Some("out of stock".into()),
+        ..updated_on_tuesday()
+    });
 }
 
 #[test]
 fn orders_are_told_apart() {
-    placed_on_monday()
-        .given("o-2", paid(1))
-        .then_error("no `orders` row at key \"o-2\"");
+    placed_on_monday().given("o-2", paid(1)).then_error("no `orders` row at key \"o-2\"");
 }
 
 #[test]

@@ -47,14 +47,8 @@ impl Upcast for OrderPaidAndShippedV1 {
             currency: "EUR".into(),
             lines: lines(self.items)?,
         };
-        let shipped = OrderShipped {
-            carrier: self.carrier,
-            tracking: self.tracking,
-        };
-        Ok(vec![
-            PaidOrShipped::Paid(paid),
-            PaidOrShipped::Shipped(shipped),
-        ])
+        let shipped = OrderShipped { carrier: self.carrier, tracking: self.tracking };
+        Ok(vec![PaidOrShipped::Paid(paid), PaidOrShipped::Shipped(shipped)])
     }
 }
 
@@ -82,26 +76,16 @@ mod tests {
                     payment_id: "pay-1".into(),
                     amount_cents: 250,
                     currency: "EUR".into(),
-                    lines: vec![Line {
-                        sku: "wick".into(),
-                        quantity: 1,
-                        unit_cents: 250,
-                    }],
+                    lines: vec![Line { sku: "wick".into(), quantity: 1, unit_cents: 250 }],
                 }),
-                PaidOrShipped::Shipped(OrderShipped {
-                    carrier: "DHL".into(),
-                    tracking: "JD01".into(),
-                }),
+                PaidOrShipped::Shipped(OrderShipped { carrier: "DHL".into(), tracking: "JD01".into() }),
             ]);
     }
 
     #[test]
     fn names_the_field_that_is_missing() {
         Spec::upcast::<OrderPaidAndShippedV1>()
-            .given(
-                "order-1",
-                json!({ "payment_id": "pay-1", "amount": "2.50", "items": [] }),
-            )
+            .given("order-1", json!({ "payment_id": "pay-1", "amount": "2.50", "items": [] }))
             .then_error("missing field `carrier`");
     }
 }

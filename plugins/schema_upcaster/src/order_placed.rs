@@ -53,9 +53,7 @@ impl Upcast for OrderPlacedV1 {
 pub(crate) fn lines(items: Vec<ItemV1>) -> Result<Vec<Line>> {
     let line = |(at, item): (usize, ItemV1)| {
         Ok(Line {
-            unit_cents: cents(&item.price)
-                .at("price")
-                .at(format_args!("items[{at}]"))?,
+            unit_cents: cents(&item.price).at("price").at(format_args!("items[{at}]"))?,
             sku: item.sku,
             quantity: item.quantity,
         })
@@ -88,36 +86,24 @@ mod tests {
                 customer: "ada.meyer".into(),
                 currency: "EUR".into(),
                 total_cents: 3810,
-                lines: vec![Line {
-                    sku: "wick".into(),
-                    quantity: 2,
-                    unit_cents: 1905,
-                }],
+                lines: vec![Line { sku: "wick".into(), quantity: 2, unit_cents: 1905 }],
             }]);
     }
 
     #[test]
     fn takes_an_order_that_lists_no_items() {
-        spec()
-            .given(
-                "order-1",
-                json!({ "customer": "ada.meyer", "total": "12.50" }),
-            )
-            .then([OrderPlaced {
-                customer: "ada.meyer".into(),
-                currency: "EUR".into(),
-                total_cents: 1250,
-                lines: vec![],
-            }]);
+        spec().given("order-1", json!({ "customer": "ada.meyer", "total": "12.50" })).then([OrderPlaced {
+            customer: "ada.meyer".into(),
+            currency: "EUR".into(),
+            total_cents: 1250,
+            lines: vec![],
+        }]);
     }
 
     #[test]
     fn says_which_amount_is_none() {
         spec()
-            .given(
-                "order-1",
-                json!({ "customer": "ada.meyer", "total": "a lot" }),
-            )
+            .given("order-1", json!({ "customer": "ada.meyer", "total": "a lot" }))
             .then_error(r#"OrderPlaced v1, at total: "a lot" is not an amount"#);
         spec()
             .given(

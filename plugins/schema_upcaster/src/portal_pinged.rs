@@ -22,8 +22,6 @@ mod tests {
 
     #[test]
     fn is_dropped() {
-        Spec::upcast::<PortalPingedV1>()
-            .given("family-0042", json!({ "visit": "visit-0042-1" }))
-            .then_none();
+        Spec::upcast::<PortalPingedV1>().given("family-0042", json!({ "visit": "visit-0042-1" })).then_none();
     }
 }

@@ -5,7 +5,8 @@ use quote::quote;
 use syn::parse::{Parse, ParseStream};
 use syn::{Data, DeriveInput, Fields, Ident, LitInt, LitStr, Token};
 
-const USAGE: &str = "say which stored event this is, such as `#[event(\"OrderPlaced\")]` or `#[event(\"OrderPlaced\", v = 2)]`";
+const USAGE: &str =
+    "say which stored event this is, such as `#[event(\"OrderPlaced\")]` or `#[event(\"OrderPlaced\", v = 2)]`";
 
 /// As the WIT allows.
 const NAME_BYTES_MAX: usize = 200;
@@ -18,9 +19,7 @@ struct Arguments {
 
 impl Parse for Arguments {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        let name: LitStr = input
-            .parse()
-            .map_err(|error| syn::Error::new(error.span(), USAGE))?;
+        let name: LitStr = input.parse().map_err(|error| syn::Error::new(error.span(), USAGE))?;
         let text = name.value();
         if text.is_empty() || text.len() > NAME_BYTES_MAX {
             let message = format!("the name of an event type has 1 to {NAME_BYTES_MAX} bytes");
@@ -46,10 +45,7 @@ impl Parse for Arguments {
         if !input.is_empty() {
             return Err(input.error(USAGE));
         }
-        Ok(Self {
-            name: text,
-            version,
-        })
+        Ok(Self { name: text, version })
     }
 }
 

@@ -6,8 +6,7 @@ use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned as _;
 use syn::{Data, DeriveInput, Fields, Ident, LitStr, Token, Type, Variant};
 
-const USAGE: &str =
-    "a variant reads by `#[event(prefix = \"Order\")]` or takes the rest by `#[event(any)]`";
+const USAGE: &str = "a variant reads by `#[event(prefix = \"Order\")]` or takes the rest by `#[event(any)]`";
 
 /// How a variant says what it reads.
 enum Pattern {
@@ -19,9 +18,7 @@ enum Pattern {
 
 impl Parse for Pattern {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        let word: Ident = input
-            .parse()
-            .map_err(|error| syn::Error::new(error.span(), USAGE))?;
+        let word: Ident = input.parse().map_err(|error| syn::Error::new(error.span(), USAGE))?;
         if word == "any" {
             return Ok(Self::Any);
         }
@@ -60,11 +57,7 @@ impl<'a> Member<'a> {
             Some(attribute) => attribute.parse_args()?,
             None => Pattern::Type,
         };
-        Ok(Self {
-            ident: &variant.ident,
-            payload,
-            pattern,
-        })
+        Ok(Self { ident: &variant.ident, payload, pattern })
     }
 
     fn pattern(&self) -> TokenStream {
@@ -109,11 +102,7 @@ pub(crate) fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
         let message = "a set of events has at least one variant; `NoEvent` is the empty one";
         return Err(syn::Error::new_spanned(ident, message));
     }
-    let members: Vec<Member<'_>> = data
-        .variants
-        .iter()
-        .map(Member::of)
-        .collect::<syn::Result<_>>()?;
+    let members: Vec<Member<'_>> = data.variants.iter().map(Member::of).collect::<syn::Result<_>>()?;
     let patterns = members.iter().map(Member::pattern);
     let decode = members.iter().enumerate().map(|(at, m)| m.decode(at));
     let write = write(ident, &members);
@@ -148,9 +137,7 @@ pub(crate) fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
 /// Only a set of nothing but types can be written, and only where each of them is
 /// `Serialize`.
 fn write(ident: &Ident, members: &[Member<'_>]) -> TokenStream {
-    let are_types = members
-        .iter()
-        .all(|member| matches!(member.pattern, Pattern::Type));
+    let are_types = members.iter().all(|member| matches!(member.pattern, Pattern::Type));
     if !are_types {
         return TokenStream::new();
     }

@@ -41,12 +41,7 @@ impl<'a> Field<'a> {
                 name
             }
         };
-        Ok(Self {
-            ident,
-            of_type: &field.ty,
-            name,
-            is_key: key.is_some(),
-        })
+        Ok(Self { ident, of_type: &field.ty, name, is_key: key.is_some() })
     }
 
     /// Its `ColumnOf`.
@@ -93,13 +88,10 @@ impl<'a> Field<'a> {
 /// Fails on a name that not every database takes: `^[a-z][a-z0-9_]{0,62}$`.
 pub(crate) fn check_name(name: &str, what: &str, at: &impl quote::ToTokens) -> syn::Result<()> {
     let begins_well = name.starts_with(|c: char| c.is_ascii_lowercase());
-    let goes_on_well = name
-        .bytes()
-        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    let goes_on_well = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     if begins_well && goes_on_well && name.len() <= 63 {
         return Ok(());
     }
-    let message =
-        format!("`{name}` can't be the name of {what}: it must match ^[a-z][a-z0-9_]{{0,62}}$");
+    let message = format!("`{name}` can't be the name of {what}: it must match ^[a-z][a-z0-9_]{{0,62}}$");
     Err(syn::Error::new_spanned(at, message))
 }

@@ -34,27 +34,16 @@ pub fn text_enum(input: TokenStream) -> TokenStream {
     expand(text_enum::expand, parse_macro_input!(input))
 }
 
-fn expand(
-    derive: fn(&DeriveInput) -> syn::Result<proc_macro2::TokenStream>,
-    input: DeriveInput,
-) -> TokenStream {
-    derive(&input)
-        .unwrap_or_else(|error| error.to_compile_error())
-        .into()
+fn expand(derive: fn(&DeriveInput) -> syn::Result<proc_macro2::TokenStream>, input: DeriveInput) -> TokenStream {
+    derive(&input).unwrap_or_else(|error| error.to_compile_error()).into()
 }
 
 /// The only attribute of a name, if there is one.
-fn attribute<'a>(
-    attributes: &'a [syn::Attribute],
-    name: &str,
-) -> syn::Result<Option<&'a syn::Attribute>> {
+fn attribute<'a>(attributes: &'a [syn::Attribute], name: &str) -> syn::Result<Option<&'a syn::Attribute>> {
     let mut found = attributes.iter().filter(|a| a.path().is_ident(name));
     let first = found.next();
     match found.next() {
-        Some(second) => Err(syn::Error::new_spanned(
-            second,
-            format_args!("`#[{name}]` is given twice"),
-        )),
+        Some(second) => Err(syn::Error::new_spanned(second, format_args!("`#[{name}]` is given twice"))),
         None => Ok(first),
     }
 }
@@ -64,8 +53,5 @@ fn without_generics(input: &DeriveInput, what: &str) -> syn::Result<()> {
     if input.generics.params.is_empty() {
         return Ok(());
     }
-    Err(syn::Error::new_spanned(
-        &input.generics,
-        format_args!("{what} can't be generic: what is stored has one shape"),
-    ))
+    Err(syn::Error::new_spanned(&input.generics, format_args!("{what} can't be generic: what is stored has one shape")))
 }

@@ -9,8 +9,7 @@ use syn::{Data, DeriveInput, Fields, Ident, Index, LitStr, Token};
 
 use crate::field::{Field, check_name};
 
-const USAGE: &str =
-    "say which table this is a row of, such as `#[row(table = \"orders\", index(customer))]`";
+const USAGE: &str = "say which table this is a row of, such as `#[row(table = \"orders\", index(customer))]`";
 
 /// `table = "orders", index(customer), index(a, b)`
 struct Arguments {
@@ -47,10 +46,7 @@ impl Arguments {
             return Err(syn::Error::new_spanned(attribute, USAGE));
         };
         check_name(&table.value(), "a table", &table)?;
-        Ok(Self {
-            table: table.value(),
-            indexes,
-        })
+        Ok(Self { table: table.value(), indexes })
     }
 }
 
@@ -75,15 +71,13 @@ pub(crate) fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     check_columns(&fields)?;
     let indexes = indexes(&arguments, &fields)?;
 
-    let (keys, others): (Vec<&Field<'_>>, Vec<&Field<'_>>) =
-        fields.iter().partition(|field| field.is_key);
+    let (keys, others): (Vec<&Field<'_>>, Vec<&Field<'_>>) = fields.iter().partition(|field| field.is_key);
     if keys.is_empty() {
         let message = "a row has a key: put `#[key]` on the field that tells it from the others, or on several";
         return Err(syn::Error::new_spanned(ident, message));
     }
     let table = arguments.table;
-    let key_columns =
-        u32::try_from(keys.len()).map_err(|e| syn::Error::new(Span::call_site(), e))?;
+    let key_columns = u32::try_from(keys.len()).map_err(|e| syn::Error::new(Span::call_site(), e))?;
     let columns = keys.iter().chain(&others).map(|field| field.column());
     let Key {
         of_type: key_type,
@@ -176,17 +170,12 @@ fn indexes<'a>(arguments: &Arguments, fields: &'a [Field<'_>]) -> syn::Result<Ve
         let field = fields.iter().find(|f| f.ident.unraw() == of.unraw());
         field.map(|field| field.name.as_str()).ok_or_else(|| {
             let names: Vec<String> = fields.iter().map(|f| f.ident.to_string()).collect();
-            let message = format!(
-                "there is no field `{of}` to index; the fields are {}",
-                names.join(", ")
-            );
+            let message = format!("there is no field `{of}` to index; the fields are {}", names.join(", "));
             syn::Error::new_spanned(of, message)
         })
     };
     let indexes = arguments.indexes.iter();
-    indexes
-        .map(|index| index.iter().map(column).collect())
-        .collect()
+    indexes.map(|index| index.iter().map(column).collect()).collect()
 }
 
 /// What a row's key makes of it.
@@ -244,11 +233,7 @@ impl Key {
                     keys.clone().map(|key| &key.#at)
                 )),*
             },
-            fields: idents
-                .iter()
-                .zip(&at)
-                .map(|(ident, at)| quote!(#ident: key.#at.clone()))
-                .collect(),
+            fields: idents.iter().zip(&at).map(|(ident, at)| quote!(#ident: key.#at.clone())).collect(),
             assertions,
         }
     }

@@ -104,9 +104,7 @@ impl Events {
         struct Case<'a> {
             events: &'a [Given],
         }
-        let case = Case {
-            events: &self.given,
-        };
+        let case = Case { events: &self.given };
         serde_json::to_string(&case).expect("events can be put in JSON")
     }
 
@@ -130,19 +128,11 @@ fn event_id(position: u64) -> Uuid {
 fn batch(given: &[Given]) -> wire::Events {
     let mut types: Vec<wire::EventType> = Vec::new();
     let mut type_codes = Vec::new();
-    let mut aggregate_types = wire::CodedTexts {
-        entries: Vec::new(),
-        codes: Vec::new(),
-    };
+    let mut aggregate_types = wire::CodedTexts { entries: Vec::new(), codes: Vec::new() };
     for event in given {
-        let is_type = |known: &wire::EventType| {
-            known.name == event.event_type && known.version == event.event_version
-        };
+        let is_type = |known: &wire::EventType| known.name == event.event_type && known.version == event.event_version;
         let code = types.iter().position(is_type).unwrap_or_else(|| {
-            types.push(wire::EventType {
-                name: event.event_type.clone(),
-                version: event.event_version,
-            });
+            types.push(wire::EventType { name: event.event_type.clone(), version: event.event_version });
             types.len() - 1
         });
         type_codes.push(wire::offset(code));
@@ -164,10 +154,7 @@ fn batch(given: &[Given]) -> wire::Events {
         aggregate_types,
         aggregate_ids: texts(given.iter().map(|event| event.aggregate_id.as_str())),
         aggregate_versions: given.iter().map(|e| e.aggregate_version).collect(),
-        timestamps: given
-            .iter()
-            .map(|e| e.event_timestamp.as_micros())
-            .collect(),
+        timestamps: given.iter().map(|e| e.event_timestamp.as_micros()).collect(),
         user_ids: texts(given.iter().map(|event| event.user_id.as_str())),
         correlation_ids: texts(given.iter().map(|event| event.correlation_id.as_str())),
         causation_ids: texts(given.iter().map(|event| event.causation_id.as_str())),

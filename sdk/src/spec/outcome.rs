@@ -65,11 +65,7 @@ impl Expected {
     pub(super) fn check(&self, outcome: &Outcome, what: &str, way: &str) {
         match (self, outcome) {
             (Self::These(expected), Ok(found)) => {
-                assert!(
-                    expected == found,
-                    "{what} are not as expected {way}:\n{}",
-                    difference(expected, found)
-                );
+                assert!(expected == found, "{what} are not as expected {way}:\n{}", difference(expected, found));
             }
             (Self::Failure(expected), Err(failure)) => {
                 assert!(
@@ -78,10 +74,9 @@ impl Expected {
                 );
             }
             (Self::These(_), Err(failure)) => panic!("failed {way}:\n  {failure}"),
-            (Self::Failure(expected), Ok(found)) => panic!(
-                "did not fail {way}:\n  expected: {expected}\n  found {what}:\n{}",
-                difference(found, found)
-            ),
+            (Self::Failure(expected), Ok(found)) => {
+                panic!("did not fail {way}:\n  expected: {expected}\n  found {what}:\n{}", difference(found, found))
+            }
         }
     }
 }

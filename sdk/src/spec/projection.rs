@@ -23,10 +23,7 @@ pub struct ProjectionSpec<F: Fold> {
 
 impl<F: Fold> ProjectionSpec<F> {
     pub(super) fn new() -> Self {
-        Self {
-            events: Events::new(),
-            table: PhantomData,
-        }
+        Self { events: Events::new(), table: PhantomData }
     }
 
     circumstances!();
@@ -51,16 +48,9 @@ impl<F: Fold> ProjectionSpec<F> {
     /// An event has happened to an aggregate, with a payload that need not be sound:
     /// an object of [`json!`](super::json).
     #[track_caller]
-    pub fn given_json(
-        mut self,
-        aggregate_id: &str,
-        event_type: &str,
-        event_version: u32,
-        data: Value,
-    ) -> Self {
+    pub fn given_json(mut self, aggregate_id: &str, event_type: &str, event_version: u32, data: Value) -> Self {
         let data = data.to_string().into_bytes();
-        self.events
-            .give(aggregate_id, event_type, event_version, data);
+        self.events.give(aggregate_id, event_type, event_version, data);
         self
     }
 

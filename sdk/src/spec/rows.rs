@@ -27,10 +27,7 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(definition: wire::TableDefinition) -> Self {
-        Self {
-            definition,
-            rows: BTreeMap::new(),
-        }
+        Self { definition, rows: BTreeMap::new() }
     }
 
     /// Of the rows at some keys those that exist.
@@ -39,9 +36,7 @@ impl Table {
         let columns = self.columns_behind_key().iter().enumerate();
         wire::Rows {
             present: found.iter().map(|row| u8::from(row.is_some())).collect(),
-            columns: columns
-                .map(|(at, of)| column(of.of_type, found.iter().flatten().map(|row| &row[at])))
-                .collect(),
+            columns: columns.map(|(at, of)| column(of.of_type, found.iter().flatten().map(|row| &row[at]))).collect(),
         }
     }
 
@@ -77,10 +72,7 @@ impl Table {
                 Cell::Text(text) if text.contains('\0') => "U+0000",
                 _ => continue,
             };
-            panic!(
-                "the host refuses a row: column `{}` of `{}` holds {refused}",
-                column.name, self.definition.name
-            );
+            panic!("the host refuses a row: column `{}` of `{}` holds {refused}", column.name, self.definition.name);
         }
     }
 
@@ -91,15 +83,13 @@ impl Table {
     /// All rows as JSON, ordered by key.
     pub(super) fn to_json(&self) -> Vec<Value> {
         let rows = self.rows.iter();
-        rows.map(|(key, row)| row_to_json(&self.definition, key.iter().chain(row)))
-            .collect()
+        rows.map(|(key, row)| row_to_json(&self.definition, key.iter().chain(row))).collect()
     }
 }
 
 fn row_to_json<'a>(of: &wire::TableDefinition, cells: impl Iterator<Item = &'a Cell>) -> Value {
     let columns = of.columns.iter().zip(cells);
-    let members =
-        columns.map(|(column, cell)| (column.name.clone(), cell_to_json(column.of_type, cell)));
+    let members = columns.map(|(column, cell)| (column.name.clone(), cell_to_json(column.of_type, cell)));
     Value::Object(members.collect::<Map<_, _>>())
 }
 
@@ -112,9 +102,7 @@ pub(super) fn normalized(of: &wire::TableDefinition, mut rows: Vec<Value>) -> Ve
             };
             *value = match (column.of_type, value.take()) {
                 (ColumnType::Decimal, Value::String(text)) => decimal_to_json(&text),
-                (ColumnType::Float, Value::Number(number)) => {
-                    number.as_f64().map_or(Value::Null, Value::from)
-                }
+                (ColumnType::Float, Value::Number(number)) => number.as_f64().map_or(Value::Null, Value::from),
                 (_, value) => value,
             };
         }
@@ -130,9 +118,7 @@ pub(super) fn normalized(of: &wire::TableDefinition, mut rows: Vec<Value>) -> Ve
 
 /// Rows of columns of equal length.
 pub(super) fn rows_of(columns: &[wire::Column], count: usize) -> Vec<Vec<Cell>> {
-    (0..count)
-        .map(|row| columns.iter().map(|column| cell(column, row)).collect())
-        .collect()
+    (0..count).map(|row| columns.iter().map(|column| cell(column, row)).collect()).collect()
 }
 
 fn cell(column: &wire::Column, row: usize) -> Cell {
@@ -152,17 +138,11 @@ fn column<'a>(of_type: ColumnType, rows: impl Iterator<Item = &'a Cell>) -> wire
     let rows: Vec<&Cell> = rows.collect();
     let any_null = rows.iter().any(|cell| **cell == Cell::Null);
     let nulls = rows.iter().map(|cell| u8::from(**cell == Cell::Null));
-    let nulls = if any_null {
-        nulls.collect()
-    } else {
-        Vec::new()
-    };
+    let nulls = if any_null { nulls.collect() } else { Vec::new() };
     let cells = match of_type {
-        ColumnType::Boolean => wire::Cells::Booleans(
-            rows.iter()
-                .map(|cell| u8::from(**cell == Cell::Boolean(true)))
-                .collect(),
-        ),
+        ColumnType::Boolean => {
+            wire::Cells::Booleans(rows.iter().map(|cell| u8::from(**cell == Cell::Boolean(true))).collect())
+        }
         ColumnType::Integer | ColumnType::Timestamp => {
             let numbers = rows.iter().map(|cell| match cell {
                 Cell::Integer(number) => *number,
@@ -188,10 +168,7 @@ fn column<'a>(of_type: ColumnType, rows: impl Iterator<Item = &'a Cell>) -> wire
             wire::Cells::Texts(texts)
         }
         ColumnType::Bytes | ColumnType::Uuid => {
-            let mut blobs = wire::Blobs {
-                joined: Vec::new(),
-                ends: Vec::new(),
-            };
+            let mut blobs = wire::Blobs { joined: Vec::new(), ends: Vec::new() };
             for cell in &rows {
                 blobs.push(match cell {
                     Cell::Bytes(bytes) => bytes,
@@ -208,16 +185,10 @@ fn cell_to_json(of_type: ColumnType, cell: &Cell) -> Value {
     match (of_type, cell) {
         (_, Cell::Null) => Value::Null,
         (_, Cell::Boolean(boolean)) => Value::Bool(*boolean),
-        (ColumnType::Timestamp, Cell::Integer(micros)) => {
-            Value::String(Timestamp::from_micros(*micros).to_string())
-        }
+        (ColumnType::Timestamp, Cell::Integer(micros)) => Value::String(Timestamp::from_micros(*micros).to_string()),
         (_, Cell::Integer(number)) => Value::from(*number),
-        (_, Cell::Float(bits)) => {
-            Number::from_f64(f64::from_bits(*bits)).map_or(Value::Null, Value::Number)
-        }
-        (ColumnType::Json, Cell::Text(text)) => {
-            serde_json::from_str(text).expect("a column of JSON holds JSON")
-        }
+        (_, Cell::Float(bits)) => Number::from_f64(f64::from_bits(*bits)).map_or(Value::Null, Value::Number),
+        (ColumnType::Json, Cell::Text(text)) => serde_json::from_str(text).expect("a column of JSON holds JSON"),
         (ColumnType::Decimal, Cell::Text(text)) => decimal_to_json(text),
         (_, Cell::Text(text)) => Value::String(text.clone()),
         (ColumnType::Uuid, Cell::Bytes(bytes)) => {
@@ -240,11 +211,7 @@ fn decimal_to_json(text: &str) -> Value {
         None => digits,
     };
     let digits = digits.trim_start_matches('0');
-    let zero = if digits.is_empty() || digits.starts_with('.') {
-        "0"
-    } else {
-        ""
-    };
+    let zero = if digits.is_empty() || digits.starts_with('.') { "0" } else { "" };
     let is_nothing = digits.is_empty();
     let sign = if is_nothing { "" } else { sign };
     Value::String(format!("{sign}{zero}{digits}"))
@@ -290,14 +257,9 @@ mod tests {
 
     #[test]
     fn decimals_are_equal_when_their_numbers_are() {
-        for (text, same) in [
-            ("1.50", "1.5"),
-            ("-0.0", "0"),
-            ("007", "7"),
-            ("100", "100"),
-            ("-0.05", "-0.05"),
-            ("3.00", "3"),
-        ] {
+        for (text, same) in
+            [("1.50", "1.5"), ("-0.0", "0"), ("007", "7"), ("100", "100"), ("-0.05", "-0.05"), ("3.00", "3")]
+        {
             assert_eq!(decimal_to_json(text), Value::from(same), "{text}");
         }
     }

@@ -25,10 +25,7 @@ pub(super) struct Sandbox {
 
 /// The sandbox that the environment names, if it names one.
 pub(super) fn from_environment() -> Option<Sandbox> {
-    Some(Sandbox {
-        host: std::env::var_os(HOST)?,
-        component: std::env::var_os(COMPONENT)?,
-    })
+    Some(Sandbox { host: std::env::var_os(HOST)?, component: std::env::var_os(COMPONENT)? })
 }
 
 /// What the host answers.
@@ -97,10 +94,7 @@ impl Sandbox {
         match self.run(events) {
             Answer::Events(events) => {
                 let events = events.into_iter().map(|event| {
-                    let of_type = wire::EventType {
-                        name: event.event_type,
-                        version: event.event_version,
-                    };
+                    let of_type = wire::EventType { name: event.event_type, version: event.event_version };
                     event_to_json(&of_type, event.event_data)
                 });
                 Ok(events.collect())
@@ -136,17 +130,12 @@ impl Sandbox {
         // On a thread of its own, for the host may write before it has read all. When
         // it doesn't read all it says why, so that this fails matters not.
         let writer = std::thread::spawn(move || input.write_all(case.as_bytes()).is_ok());
-        let output = host
-            .wait_with_output()
-            .map_err(|error| format!("the host can't be waited for: {error}"))?;
+        let output = host.wait_with_output().map_err(|error| format!("the host can't be waited for: {error}"))?;
         let _ = writer.join();
         let stdout = String::from_utf8_lossy(&output.stdout);
         serde_json::from_str(&stdout).map_err(|error| {
             let stderr = String::from_utf8_lossy(&output.stderr);
-            format!(
-                "it ended with {} and no answer ({error}): {stdout}{stderr}",
-                output.status
-            )
+            format!("it ended with {} and no answer ({error}): {stdout}{stderr}", output.status)
         })
     }
 }

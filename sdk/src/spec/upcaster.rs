@@ -21,10 +21,7 @@ pub struct UpcasterSpec<U: Upcast> {
 
 impl<U: Upcast> UpcasterSpec<U> {
     pub(super) fn new() -> Self {
-        Self {
-            events: Events::new(),
-            step: PhantomData,
-        }
+        Self { events: Events::new(), step: PhantomData }
     }
 
     circumstances!();
@@ -107,10 +104,7 @@ fn type_of<E: WriteEvents>(event: &E) -> wire::EventType {
     let Pattern::Type { name, version } = E::PATTERNS[event.variant()] else {
         unreachable!("what can be written has a type");
     };
-    wire::EventType {
-        name: name.to_owned(),
-        version,
-    }
+    wire::EventType { name: name.to_owned(), version }
 }
 
 /// What is compared of an event.

@@ -40,10 +40,7 @@ impl Decimal {
         let unit = 10_u64.pow(scale);
         let sign = if minor < 0 { "-" } else { "" };
         let (whole, rest) = (minor.unsigned_abs() / unit, minor.unsigned_abs() % unit);
-        Self(format!(
-            "{sign}{whole}.{rest:0width$}",
-            width = scale as usize
-        ))
+        Self(format!("{sign}{whole}.{rest:0width$}", width = scale as usize))
     }
 
     /// The number's text.
@@ -105,17 +102,7 @@ mod tests {
         for text in ["0", "-12.50", "007", &"9".repeat(38)] {
             assert_eq!(text.parse::<Decimal>().expect(text).as_str(), text);
         }
-        for text in [
-            "",
-            "-",
-            "+1",
-            ".5",
-            "1.",
-            "1e3",
-            "1.2.3",
-            "NaN",
-            &"9".repeat(39),
-        ] {
+        for text in ["", "-", "+1", ".5", "1.", "1e3", "1.2.3", "NaN", &"9".repeat(39)] {
             assert!(text.parse::<Decimal>().is_err(), "{text}");
         }
     }

@@ -25,10 +25,7 @@ pub struct ParseError {
 
 impl ParseError {
     fn new(expected: &'static str, text: &str) -> Self {
-        Self {
-            expected,
-            text: text.to_owned(),
-        }
+        Self { expected, text: text.to_owned() }
     }
 }
 

@@ -80,9 +80,7 @@ impl Scalar for Uuid {
     }
 
     fn of_cell(cell: &[u8]) -> Result<Self> {
-        let bytes = cell
-            .try_into()
-            .map_err(|_| Error::new(format_args!("a UUID has 16 bytes, not {}", cell.len())))?;
+        let bytes = cell.try_into().map_err(|_| Error::new(format_args!("a UUID has 16 bytes, not {}", cell.len())))?;
         Ok(Self(bytes))
     }
 }
@@ -99,18 +97,9 @@ mod tests {
         assert_eq!(text.parse::<Uuid>().expect("a UUID").to_string(), text);
         let upper = text.to_uppercase().parse::<Uuid>().expect("a UUID");
         assert_eq!(upper.to_string(), text);
-        for text in [
-            "",
-            "01920abc",
-            &text.replace('-', ""),
-            &text.replace('a', "g"),
-        ] {
+        for text in ["", "01920abc", &text.replace('-', ""), &text.replace('a', "g")] {
             assert!(text.parse::<Uuid>().is_err(), "{text}");
         }
-        assert!(
-            "01920abc-def0-7123-8456-789abcde-012"
-                .parse::<Uuid>()
-                .is_err()
-        );
+        assert!("01920abc-def0-7123-8456-789abcde-012".parse::<Uuid>().is_err());
     }
 }

@@ -40,7 +40,10 @@ pub struct DemoOptions {
 /// If it can't start, or a projection has failed.
 pub async fn run(config: &Config, options: DemoOptions) -> anyhow::Result<()> {
     // Between progress bars a log line for each step would only be noise.
-    start_logging(&Log { level: if config.log.level == "info" { "warn".to_owned() } else { config.log.level.clone() }, ..config.log.clone() })?;
+    start_logging(&Log {
+        level: if config.log.level == "info" { "warn".to_owned() } else { config.log.level.clone() },
+        ..config.log.clone()
+    })?;
     let stop = stop_on_signal()?;
     let listener = bind(config).await?;
     let url = format!("http://{}", listener.local_addr()?);
@@ -56,7 +59,13 @@ pub async fn run(config: &Config, options: DemoOptions) -> anyhow::Result<()> {
     outcome
 }
 
-async fn show(host: &Host, options: &DemoOptions, progress: &Progress, url: &str, stop: &CancellationToken) -> anyhow::Result<()> {
+async fn show(
+    host: &Host,
+    options: &DemoOptions,
+    progress: &Progress,
+    url: &str,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
     let mut teller = Teller::resume(&host.store, options.events).await?;
     let told = {
         let bars = watch(host, progress);

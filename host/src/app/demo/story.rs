@@ -18,9 +18,20 @@ pub(super) async fn tell(host: &Host, url: &str, as_json: bool) -> anyhow::Resul
     let Some((order, _)) = old_order(&host.store).await? else {
         anyhow::bail!("the history has no order yet: give it more events with --events");
     };
-    let events = host.store.events(&Filter { aggregate_id: Some(order.clone()), aggregate_type: Some("Order".to_owned()), ..Filter::default() }, 20).await?;
+    let events = host
+        .store
+        .events(
+            &Filter {
+                aggregate_id: Some(order.clone()),
+                aggregate_type: Some("Order".to_owned()),
+                ..Filter::default()
+            },
+            20,
+        )
+        .await?;
     let row = rows(host, "order_list", "orders", Some(("id", &order)), 1).await?.into_iter().next();
-    let locked = rows(host, "family_account", "families", Some(("portal_access", "locked")), 1).await?.into_iter().next();
+    let locked =
+        rows(host, "family_account", "families", Some(("portal_access", "locked")), 1).await?.into_iter().next();
     let mut out = String::new();
     if as_json {
         let story = json!({ "url": url, "events": host.store.head(), "orders": orders, "order": order, "order_events": events, "order_row": row, "locked_family": locked });
@@ -42,7 +53,13 @@ fn print(text: &str) -> anyhow::Result<()> {
     Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
 }
 
-async fn rows(host: &Host, projection: &str, table: &str, condition: Option<(&str, &str)>, limit: usize) -> anyhow::Result<Vec<Map<String, Value>>> {
+async fn rows(
+    host: &Host,
+    projection: &str,
+    table: &str,
+    condition: Option<(&str, &str)>,
+    limit: usize,
+) -> anyhow::Result<Vec<Map<String, Value>>> {
     let Some((id, definition)) = host.projections.board().table(projection, None, table) else {
         anyhow::bail!("projection `{projection}` does not run: see the errors above");
     };
@@ -61,7 +78,13 @@ fn print_rows(out: &mut String, rows: &[Map<String, Value>], columns: &[&str]) -
     writeln!(out, "{table}")
 }
 
-fn print_way(out: &mut String, order: &str, events: &[StoredEvent], row: Option<&Map<String, Value>>, url: &str) -> std::fmt::Result {
+fn print_way(
+    out: &mut String,
+    order: &str,
+    events: &[StoredEvent],
+    row: Option<&Map<String, Value>>,
+    url: &str,
+) -> std::fmt::Result {
     writeln!(out, "\nThe way of `{order}`, which was placed in a schema of old:\n")?;
     for event in events {
         let (position, at) = (event.position, event.event_timestamp);
@@ -69,7 +92,8 @@ fn print_way(out: &mut String, order: &str, events: &[StoredEvent], row: Option<
     }
     writeln!(out, "     ↓  upcast to the current schemas, folded in the sandbox, committed with the checkpoint")?;
     if let Some(row) = row {
-        let shown: Vec<String> = row.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| format!("{name}={value}")).collect();
+        let shown: Vec<String> =
+            row.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| format!("{name}={value}")).collect();
         writeln!(out, "  {}", shown.join("  "))?;
     }
     writeln!(out, "     ↓\n  {url}/v1/projections/order_list/tables/orders?id={order}")
