@@ -69,14 +69,18 @@ pub(crate) fn artifacts(command: &mut Command) -> anyhow::Result<Vec<Value>> {
     Ok(artifacts)
 }
 
-/// Builds the host as the tests need it, and says where it is.
+/// Builds the tests and with them the host, and says where that is. Built by itself it
+/// would need many dependencies once more, for other packages ask for other features.
 ///
 /// # Errors
 /// If it can't be built.
 pub(crate) fn build_host() -> anyhow::Result<PathBuf> {
-    let mut command = cargo(&["build", "--package", "fantascope", "--bin", "fantascope", "--features", FAULTS]);
+    let mut command = cargo(&["test", "--no-run", "--workspace", "--features", FAULTS]);
     let artifacts = artifacts(command.arg("--message-format=json-render-diagnostics"))?;
-    let program = artifacts.iter().find_map(|artifact| artifact["executable"].as_str());
+    let is_host = |artifact: &&Value| {
+        artifact["target"]["name"] == "fantascope" && artifact["target"]["kind"][0] == "bin" && artifact["profile"]["test"] == false
+    };
+    let program = artifacts.iter().find(is_host).and_then(|artifact| artifact["executable"].as_str());
     program.map(PathBuf::from).context("cargo does not say where the program `fantascope` is")
 }
 

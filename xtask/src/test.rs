@@ -17,7 +17,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let mut steps = Steps::default();
     steps.run("bindings are what the WIT gives", bindings::check);
     let guests = steps.run("guests", guests::build);
-    let host = steps.run("host", build_host);
+    let host = steps.run("tests and host built", build_host);
     match (&guests, &host) {
         (Some(guests), Some(host)) => {
             test(&mut steps, guests);
