@@ -78,7 +78,9 @@ pub(crate) fn build_host() -> anyhow::Result<PathBuf> {
     let mut command = cargo(&["test", "--no-run", "--workspace", "--features", FAULTS]);
     let artifacts = artifacts(command.arg("--message-format=json-render-diagnostics"))?;
     let is_host = |artifact: &&Value| {
-        artifact["target"]["name"] == "fantascope" && artifact["target"]["kind"][0] == "bin" && artifact["profile"]["test"] == false
+        artifact["target"]["name"] == "fantascope"
+            && artifact["target"]["kind"][0] == "bin"
+            && artifact["profile"]["test"] == false
     };
     let program = artifacts.iter().find(is_host).and_then(|artifact| artifact["executable"].as_str());
     program.map(PathBuf::from).context("cargo does not say where the program `fantascope` is")
