@@ -311,6 +311,27 @@ fn an_address_that_is_taken_is_named() {
     place.check(&["serve", "--listen", &address], 1, &format!("cannot listen on {address}"));
 }
 
+/// Starts the demo with so many events, and gives what it tells as JSON.
+fn demo(place: &Place, events: &str) -> Value {
+    let arguments = ["demo", "--listen", "127.0.0.1:0", "--events", events, "--exit-when-caught-up", "-o", "json"];
+    serde_json::from_str(&place.check(&arguments, 0, "order_events")).expect("a story")
+}
+
+#[test]
+fn the_demo_goes_on_where_it_stopped_and_doubles_nothing() {
+    let place = Place::new();
+    let first = demo(&place, "600");
+    let again = demo(&place, "600");
+    for told in ["events", "orders", "order_events", "order_row"] {
+        assert_eq!(first[told], again[told], "{told}");
+    }
+    let further = demo(&place, "900");
+    assert!(further["events"].as_u64() >= Some(900), "{}", further["events"]);
+    // The schemas of old are in the events, and upcast in the row.
+    assert_eq!(further["order_events"][0]["event_version"], 1);
+    assert_eq!(further["order_row"]["currency"], "EUR");
+}
+
 #[test]
 fn makes_plugins_but_not_over_something() {
     let place = Place::new();

@@ -16,21 +16,21 @@ const GITIGNORE: &str = "/target\n";
 struct Template {
     kind: &'static str,
     description: &'static str,
-    library: &'static str,
+    source: &'static str,
     readme: &'static str,
 }
 
 const PROJECTION: Template = Template {
     kind: "projection",
     description: "A projection for Fantascope",
-    library: include_str!("templates/projection.rs.txt"),
+    source: include_str!("templates/projection.rs.txt"),
     readme: include_str!("templates/projection.md"),
 };
 
 const UPCASTER: Template = Template {
     kind: "upcaster",
     description: "An upcaster for Fantascope",
-    library: include_str!("templates/upcaster.rs.txt"),
+    source: include_str!("templates/upcaster.rs.txt"),
     readme: include_str!("templates/upcaster.md"),
 };
 
@@ -73,7 +73,7 @@ fn make(folder: &Path, name: &str, template: &Template, sdk: &Path) -> anyhow::R
         ("Cargo.toml", fill(MANIFEST)),
         (".gitignore", GITIGNORE.to_owned()),
         ("README.md", fill(template.readme)),
-        ("src/lib.rs", fill(template.library)),
+        ("src/lib.rs", fill(template.source)),
     ];
     let write = |path: &Path, text: &str| {
         std::fs::write(path, text).with_context(|| format!("cannot write `{}`", path.display()))
