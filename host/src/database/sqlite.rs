@@ -142,7 +142,9 @@ impl Database {
     /// A pool of at most `size` connections that can only read.
     #[must_use]
     pub fn readers(&self, size: u32) -> SqlitePool {
-        let options = self.options().read_only(true).pragma("cache_size", "-16384");
+        // Pages of events are read once, and rows that are read again are kept by those who
+        // need them: a larger cache of each connection would only take memory.
+        let options = self.options().read_only(true).pragma("cache_size", "-4096");
         SqlitePoolOptions::new().max_connections(size).connect_lazy_with(options)
     }
 
