@@ -63,7 +63,7 @@ impl Default for Limits {
             page_events_max: 1_000,
             batch_events_max: 8_000,
             batch_bytes_max: 8 * MIB,
-            recent_rows_bytes_max: 32 * MIB,
+            recent_rows_bytes_max: 8 * MIB,
             key_filter_bytes: 8 * MIB,
             plugin_bytes_max: 32 * MIB,
             guest_memory_bytes_max: 256 * MIB,

@@ -133,7 +133,7 @@ impl Database {
         self.options()
             .create_if_missing(true)
             .synchronous(synchronous)
-            .pragma("cache_size", "-32768")
+            .pragma("cache_size", "-8192")
             .pragma("wal_autocheckpoint", "4000")
             .connect()
             .await
