@@ -16,12 +16,15 @@ pub mod store;
 pub mod upcast;
 // 2: the loop
 pub mod projection;
-// 3: what the host is told by: files and HTTP
+// 3: plugin files
 pub mod catalogue;
+// 4: changing what runs
+pub mod deployment;
+// 5: routes
 pub mod http;
-// 4: putting it together
+// 6: putting it together
 pub mod app;
 pub mod config;
 pub mod demo;
-// 5: the command line
+// 7: the command line
 pub mod cli;

@@ -30,6 +30,16 @@ pub struct Limits {
     /// What a version that is built from zero spends, per table, on knowing which
     /// keys it has written, in bytes.
     pub key_filter_bytes: usize,
+    /// Pages of events that are kept for others that read the same part of the history, in bytes.
+    pub shared_pages_bytes_max: usize,
+    /// Of its time a version that is built beside a live one may work so much, in percent.
+    pub backfill_percent_max: u64,
+    /// It makes way while a live version is later than this, in milliseconds.
+    pub backfill_yield_lag_ms: u64,
+    /// The most partitions in which the history is folded at once.
+    pub backfill_workers_max: u64,
+    /// A version that has made no progress for so long, though there is work, is stuck; in milliseconds.
+    pub stuck_after_ms: u64,
     /// The largest plugin file, in bytes.
     pub plugin_bytes_max: usize,
     /// Memory of one guest, in bytes.
@@ -65,6 +75,11 @@ impl Default for Limits {
             batch_bytes_max: 8 * MIB,
             recent_rows_bytes_max: 8 * MIB,
             key_filter_bytes: 8 * MIB,
+            shared_pages_bytes_max: 24 * MIB,
+            backfill_percent_max: 100,
+            backfill_yield_lag_ms: 250,
+            backfill_workers_max: 16,
+            stuck_after_ms: 10_000,
             plugin_bytes_max: 32 * MIB,
             guest_memory_bytes_max: 256 * MIB,
             guest_table_elements_max: 100_000,

@@ -36,7 +36,7 @@ pub(crate) async fn measure(folder: &Path, plugin: &ProjectionPlugin, report: &m
         poll: Duration::from_millis(100),
     });
     let (manifest, plugin) = (Arc::clone(&plugin.manifest), plugin.clone());
-    projections.start(manifest, Digest([0; 32]), move || sandboxed(plugin.clone())).await?;
+    projections.start(manifest, Digest([0; 32]), sandboxed(plugin.clone())).await?;
     projections.caught_up().await;
     let mut reader =
         sqlx::sqlite::SqliteConnectOptions::new().filename(database.path()).read_only(true).connect().await?;

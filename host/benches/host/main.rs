@@ -83,8 +83,8 @@ async fn compare(
         let (in_guest, in_writer) = stages::guest_and_write(store, folder, plugin).await?;
         guest.add(in_guest);
         write.add(in_writer);
-        sandbox.add(rebuild::rebuild(store, folder, plugin, rebuild::sandboxed(plugin)).await?);
-        native.add(rebuild::rebuild(store, folder, plugin, Box::new(native::order_list)).await?);
+        sandbox.add(rebuild::rebuild(store, folder, plugin, fantascope::projection::sandboxed(plugin.clone())).await?);
+        native.add(rebuild::rebuild(store, folder, plugin, native::order_list()).await?);
         let paged = loops::per_page(store, folder, size.paged_events).await?;
         page_loop.add(paged * size.events as f64 / size.paged_events as f64);
         let slow = loops::per_event(store, folder, size.slow_events).await?;

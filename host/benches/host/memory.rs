@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::history::{Shape, fill};
-use crate::rebuild::{rebuild, sandboxed};
+use crate::rebuild::rebuild;
 use crate::report::Report;
+use fantascope::projection::sandboxed;
 
 pub(crate) async fn measure(folder: &Path, plugin: &Path, events: u64, report: &mut Report) -> anyhow::Result<()> {
     let mut peaks = Vec::new();
@@ -24,7 +25,7 @@ pub(crate) async fn measure(folder: &Path, plugin: &Path, events: u64, report: &
 pub(crate) async fn child(store: &Path, plugin: &Path) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let plugin = crate::admit(plugin, folder.path())?;
-    rebuild(store, folder.path(), &plugin, sandboxed(&plugin)).await?;
+    rebuild(store, folder.path(), &plugin, sandboxed(plugin.clone())).await?;
     let status = std::fs::read_to_string("/proc/self/status")?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0 kB");
     println!("{}", peak.trim().trim_end_matches(" kB"));

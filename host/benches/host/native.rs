@@ -8,7 +8,7 @@ use fantascope_sdk::__private::{Projection, table, wire};
 
 /// Starts the order list without a sandbox.
 pub(crate) fn order_list() -> Start {
-    Box::new(|| Ok(Box::new(Native(Projection::new("order_list", 1, vec![table::<order_list::Order>()])))))
+    std::sync::Arc::new(|| Ok(Box::new(Native(Projection::new("order_list", 1, vec![table::<order_list::Order>()])))))
 }
 
 struct Native(Projection);

@@ -13,21 +13,12 @@ use fantascope::projection::{Projections, Resources, Start, Upcasters};
 use fantascope::read_model::ReadModel;
 use fantascope::store::Store;
 
-/// How to start guests.
-pub(crate) type Starts = Box<dyn Fn() -> Start + Send>;
-
-/// Guests in the sandbox.
-pub(crate) fn sandboxed(plugin: &ProjectionPlugin) -> Starts {
-    let plugin = plugin.clone();
-    Box::new(move || fantascope::projection::sandboxed(plugin.clone()))
-}
-
 /// Seconds from start to caught up, indexes and all; read models in a fresh file.
 pub(crate) async fn rebuild(
     store: &Path,
     folder: &Path,
     plugin: &ProjectionPlugin,
-    start: Starts,
+    start: Start,
 ) -> anyhow::Result<f64> {
     let projections = open(store, &fresh(folder, "rows")?).await?;
     let began = Instant::now();

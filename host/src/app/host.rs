@@ -1,15 +1,16 @@
-//! A host: databases open, plugins admitted, projections running.
+//! A host: databases open, what ran before runs again, the plugin folder followed.
+
+use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::plugins;
-use crate::catalogue::{self, Entry};
+use crate::catalogue::{Watch, WatchSettings};
 use crate::config::Config;
 use crate::database::Database;
+use crate::deployment::{Deployments, Foundation, PluginList};
 use crate::event::Position;
-use crate::guest::{Kind, Sandbox, Settings};
-use crate::http::PluginList;
-use crate::projection::{Projections, Resources, Upcasters, sandboxed};
+use crate::guest::{Sandbox, Settings};
+use crate::projection::Projections;
 use crate::read_model::ReadModel;
 use crate::store::Store;
 
@@ -18,51 +19,55 @@ use crate::store::Store;
 pub struct Host {
     pub store: Store,
     pub read_model: ReadModel,
+    pub deployments: Deployments,
     pub projections: Projections,
     pub plugins: PluginList,
 }
 
 impl Host {
-    /// Opens the databases, admits the plugins and starts the projections.
+    /// Opens the databases, runs what ran before, and deploys what the plugin folder
+    /// holds, now and later.
     ///
     /// # Errors
-    /// If a database or the plugin folder can't be used, or upcasters clash. A plugin
-    /// that is not fit is refused by name, and the others run.
+    /// If a database or the plugin folder can't be used. A plugin that is not fit is
+    /// refused by name, and the others run.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
         let (store, read_model) = open(config).await?;
-        let sandbox = sandbox(config)?;
-        let folder = config.plugins.dir.clone();
-        let entries = tokio::task::spawn_blocking(move || catalogue::scan(&folder, &sandbox)).await??;
-        let upcasters = Upcasters::new(plugins::upcasters(&entries))?;
-        let projections = Projections::new(Resources {
+        let settings = WatchSettings {
+            folder: config.plugins.dir.clone(),
+            settle: Duration::from_millis(config.plugins.settle_ms),
+            rescan: Duration::from_millis(config.plugins.rescan_ms),
+            plugin_bytes_max: config.limits.plugin_bytes_max,
+        };
+        let (watch, files) = tokio::task::spawn_blocking(move || Watch::open(settings)).await??;
+        let deployments = Deployments::open(Foundation {
             store: store.clone(),
             read_model: read_model.clone(),
-            upcasters,
+            sandbox: sandbox(config)?,
             limits: config.limits.clone(),
+            policy: config.deploy,
             poll: config.store.poll(),
-        });
-        let plugins = PluginList::default();
-        for entry in &entries {
-            let outcome = start_entry(entry, &projections).await;
-            if let Err(reason) = &outcome {
-                tracing::error!(file = entry.file, "plugin refused: {reason}");
-            }
-            plugins.put(plugins::info(entry, outcome.err()));
-        }
-        say_what_runs(config, &entries, &projections, &read_model).await?;
-        Ok(Self { store, read_model, projections, plugins })
+        })
+        .await?;
+        deployments.resume_all().await?;
+        deployments.deploy_folder(files).await?;
+        tokio::spawn(deployments.clone().follow_folder(watch));
+        let (projections, plugins) = (deployments.projections().clone(), deployments.plugins());
+        say_what_runs(config, &plugins, &projections, &read_model).await?;
+        Ok(Self { store, read_model, deployments, projections, plugins })
     }
 }
 
 /// Says how many plugins there are, and which live versions nobody keeps up to date.
 async fn say_what_runs(
     config: &Config,
-    entries: &[Entry],
+    plugins: &PluginList,
     projections: &Projections,
     read_model: &ReadModel,
 ) -> anyhow::Result<()> {
-    let fit = entries.iter().filter(|entry| entry.outcome.is_ok()).count();
-    tracing::info!("{fit} of {} plugins in `{}` are fit to run", entries.len(), config.plugins.dir.display());
+    let all = plugins.get();
+    let fit = all.iter().filter(|plugin| plugin.error.is_none()).count();
+    tracing::info!("{fit} of {} plugins in `{}` are fit to run", all.len(), config.plugins.dir.display());
     let running = projections.board().statuses(Position::START);
     for version in read_model.versions().await?.iter().filter(|version| version.live) {
         let id = &version.id;
@@ -90,14 +95,4 @@ pub(super) fn sandbox(config: &Config) -> anyhow::Result<Sandbox> {
     let program = std::env::current_exe().context("cannot find this program, which compiles plugins")?;
     let settings = Settings { program, cache: config.plugins.cache.clone(), limits: config.limits.clone() };
     Ok(Sandbox::new(settings)?)
-}
-
-/// Starts what `entry` holds; or says why it does not run.
-async fn start_entry(entry: &Entry, projections: &Projections) -> Result<(), String> {
-    let admitted = entry.outcome.as_ref().map_err(ToString::to_string)?;
-    let Kind::Projection(plugin) = &admitted.kind else { return Ok(()) };
-    let plugin = plugin.clone();
-    let manifest = std::sync::Arc::clone(&plugin.manifest);
-    let started = projections.start(manifest, admitted.digest, move || sandboxed(plugin.clone())).await;
-    started.map(|_| ()).map_err(|fault| fault.to_string())
 }

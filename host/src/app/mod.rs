@@ -6,7 +6,6 @@ pub mod demo;
 mod host;
 mod inspect;
 mod logging;
-mod plugins;
 mod serve;
 mod signals;
 mod spec;

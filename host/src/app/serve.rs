@@ -33,7 +33,7 @@ pub async fn serve(config: &Config, options: ServeOptions) -> anyhow::Result<()>
         stop.cancelled().await;
     }
     stop.cancel();
-    host.projections.drain().await;
+    host.deployments.drain().await;
     server.await??;
     if options.exit_when_caught_up { say_failures(&host) } else { Ok(()) }
 }
@@ -58,7 +58,8 @@ pub(super) fn spawn_server(
         board: host.projections.board(),
         limits: config.limits.clone(),
         token: config.http.token.as_ref().map(|secret| Token::new(secret.reveal())),
-        plugins: host.plugins.clone(),
+        actor: config.http.actor(),
+        deployments: host.deployments.clone(),
     };
     tokio::spawn(http::serve(listener, api, stop))
 }

@@ -68,6 +68,22 @@ impl std::fmt::Display for Digest {
     }
 }
 
+impl FromStr for Digest {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || "a digest is 64 hexadecimal digits".to_owned();
+        if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(bad());
+        }
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let pair = std::str::from_utf8(pair).map_err(|_| bad())?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| bad())?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
 impl std::fmt::Debug for Digest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{self}")
@@ -117,7 +133,31 @@ pub struct VersionId {
 
 impl std::fmt::Display for VersionId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} v{}", self.projection, self.version)
+        write!(f, "{} {}", self.projection, self.label())
+    }
+}
+
+impl VersionId {
+    /// `v1`; `v1g2` for the second build of the same version.
+    #[must_use]
+    pub fn label(&self) -> Label {
+        Label { version: self.version, generation: self.generation }
+    }
+}
+
+/// Which version of a projection, and which build of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Label {
+    pub version: u32,
+    pub generation: u32,
+}
+
+impl std::fmt::Display for Label {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.generation {
+            1 => write!(f, "v{}", self.version),
+            generation => write!(f, "v{}g{generation}", self.version),
+        }
     }
 }
 

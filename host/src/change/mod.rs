@@ -10,6 +10,6 @@ mod upcasted;
 
 pub use cells::{Blobs, Cells, Column, Malformed};
 pub use changes::{Changes, Keys, Operation, Rows};
-pub use manifest::{Digest, Manifest, Name, Step, Subscription, UpcasterManifest, VersionId};
+pub use manifest::{Digest, Label, Manifest, Name, Step, Subscription, UpcasterManifest, VersionId};
 pub use table::{ColumnDefinition, ColumnType, TableDefinition};
 pub use upcasted::Upcasted;

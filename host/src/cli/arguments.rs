@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::change::Name;
+use crate::deployment::Wanted;
 use crate::event::Timestamp;
 
 /// A projection host for event-sourced systems.
@@ -75,12 +76,15 @@ pub(super) enum Command {
         #[arg(last = true)]
         arguments: Vec<OsString>,
     },
-    /// Plugins: which there are, and what a file holds
+    /// Plugins: which there are, what a file holds, and taking them in and away
     #[command(subcommand)]
     Plugin(Plugin),
-    /// Projections: how they stand
+    /// Projections: how they stand, and what becomes of them
     #[command(subcommand)]
     Projection(Projection),
+    /// Operations: who did what, when, and how it ended
+    #[command(subcommand)]
+    Operations(Operations),
     /// Events: past ones, and those to come
     #[command(subcommand)]
     Events(Events),
@@ -146,6 +150,54 @@ pub(super) enum Plugin {
     List,
     /// Look a plugin file over, compile it and ask it what it is
     Inspect { file: PathBuf },
+    /// Give a plugin file to the host; what is refused changes nothing
+    Deploy(Deploy),
+    /// Take a plugin away, by its name or its file
+    Remove {
+        name: String,
+        /// Also if it is live: with all its tables, not with its events
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Deploy {
+    pub(super) file: PathBuf,
+    /// When a new version takes the place of the live one
+    #[arg(long, value_name = "WHEN")]
+    pub(super) promote: Option<Promotion>,
+    /// What becomes of other bytes for the same version, if they make other rows
+    #[arg(long, value_name = "WHAT")]
+    pub(super) when_rows_differ: Option<RowsDiffer>,
+    /// In how many partitions the history is folded
+    #[arg(long, value_name = "N")]
+    pub(super) workers: Option<u32>,
+    /// Wait until a new version has caught up
+    #[arg(long)]
+    pub(super) wait: bool,
+}
+
+/// When a version takes the place of the live one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Promotion {
+    /// When somebody says so
+    Manual,
+    /// Once it has caught up
+    Ready,
+    /// Once it has caught up and has the rows of the live one
+    Verified,
+}
+
+/// What becomes of other bytes for the same version, if they make other rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum RowsDiffer {
+    /// The version is built anew
+    Build,
+    /// They go on with the rows that there are
+    Swap,
+    /// They are refused
+    Refuse,
 }
 
 #[derive(Clone, Debug, Subcommand)]
@@ -154,6 +206,82 @@ pub(super) enum Projection {
     List,
     /// All that is known of one projection
     Show { name: Name },
+    /// Stop it until it is resumed, also over restarts
+    Pause(OnVersion),
+    /// Let it go on
+    Resume {
+        #[command(flatten)]
+        on: OnVersion,
+        /// Fold the rest of the history in so many partitions
+        #[arg(long, value_name = "N")]
+        workers: Option<u32>,
+    },
+    /// Build it anew beside what there is; or as it was
+    Rebuild(Rebuild),
+    /// Let the stable names show another version
+    Promote {
+        #[command(flatten)]
+        on: OnVersion,
+        /// Also if it lags, is paused or has failed; never before its history is folded
+        #[arg(long)]
+        force: bool,
+    },
+    /// Let the stable names show the version that was live before
+    Rollback {
+        name: Name,
+        /// Also if that version lags, is paused or has failed
+        #[arg(long)]
+        force: bool,
+    },
+    /// Compare the live version with another; ends with 3 if they differ
+    Verify(OnVersion),
+    /// End the building of a version, and drop its tables
+    Cancel(OnVersion),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct OnVersion {
+    pub(super) name: Name,
+    /// Which version, such as 2, or a build of it, such as v2g3
+    #[arg(long = "version", value_name = "VERSION")]
+    pub(super) of: Option<Wanted>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Rebuild {
+    #[arg(required_unless_present = "affected_by")]
+    pub(super) name: Option<Name>,
+    /// All projections whose history this upcaster would have changed
+    #[arg(long, value_name = "UPCASTER", conflicts_with_all = ["name", "of", "as_of"])]
+    pub(super) affected_by: Option<Name>,
+    /// Which version, unless it is the live one
+    #[arg(long = "version", value_name = "VERSION")]
+    pub(super) of: Option<Wanted>,
+    /// As it was at this position or time (RFC 3339), under a name of its own
+    #[arg(long, value_name = "POSITION|TIME")]
+    pub(super) as_of: Option<String>,
+    /// When it takes the place of the live one
+    #[arg(long, value_name = "WHEN")]
+    pub(super) promote: Option<Promotion>,
+    /// In how many partitions the history is folded
+    #[arg(long, value_name = "N")]
+    pub(super) workers: Option<u32>,
+    /// Wait until it has caught up
+    #[arg(long)]
+    pub(super) wait: bool,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum Operations {
+    /// The last operations, the latest first
+    List {
+        /// Only those on this projection or upcaster
+        #[arg(long, value_name = "NAME")]
+        subject: Option<Name>,
+        /// At most so many
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
 }
 
 #[derive(Clone, Debug, Subcommand)]

@@ -12,7 +12,8 @@ use crate::config::{Config, Secret};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An answer must begin within this time.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Deploying compiles and tries out, which takes a while.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The largest answer that is read; a page of events is far smaller.
 const ANSWER_BYTES_MAX: u64 = 512 << 20;
@@ -48,7 +49,39 @@ impl Client {
 
     /// What the host answers to `path`, which starts with a slash.
     pub(super) fn get<T: DeserializeOwned>(&self, path: &str, parameters: &[(&str, String)]) -> anyhow::Result<T> {
-        let mut response = self.send(path, parameters, &[])?;
+        self.decode(self.send(path, parameters, &[])?)
+    }
+
+    /// What the host answers when `path` is told `body`.
+    pub(super) fn post<T: DeserializeOwned>(&self, path: &str, body: &serde_json::Value) -> anyhow::Result<T> {
+        let request = self.agent.post(format!("{}{path}", self.server)).header("content-type", "application/json");
+        self.decode(self.check(self.authorized(request).send(body.to_string()))?)
+    }
+
+    /// What the host answers when `bytes` are put at `path`.
+    pub(super) fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        parameters: &[(&str, String)],
+        bytes: &[u8],
+    ) -> anyhow::Result<T> {
+        let mut request = self.agent.put(format!("{}{path}", self.server)).header("content-type", "application/wasm");
+        for (name, value) in parameters {
+            request = request.query(*name, value);
+        }
+        self.decode(self.check(self.authorized(request).send(bytes))?)
+    }
+
+    /// What the host answers when what is at `path` is taken away.
+    pub(super) fn delete<T: DeserializeOwned>(&self, path: &str, parameters: &[(&str, String)]) -> anyhow::Result<T> {
+        let mut request = self.agent.delete(format!("{}{path}", self.server));
+        for (name, value) in parameters {
+            request = request.query(*name, value);
+        }
+        self.decode(self.check(self.authorized(request).call())?)
+    }
+
+    fn decode<T: DeserializeOwned>(&self, mut response: ureq::http::Response<ureq::Body>) -> anyhow::Result<T> {
         let text = response
             .body_mut()
             .with_config()
@@ -82,10 +115,22 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, value);
         }
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {}", token.reveal()));
+        self.check(self.authorized(request).call())
+    }
+
+    fn authorized<Body>(&self, request: ureq::RequestBuilder<Body>) -> ureq::RequestBuilder<Body> {
+        match &self.token {
+            Some(token) => request.header("authorization", format!("Bearer {}", token.reveal())),
+            None => request,
         }
-        let mut response = request.call().with_context(|| {
+    }
+
+    /// The answer, if it is none that says what went wrong.
+    fn check(
+        &self,
+        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> anyhow::Result<ureq::http::Response<ureq::Body>> {
+        let mut response = answer.with_context(|| {
             format!("nobody answers at {}: `fantascope serve` starts a host, --server names another", self.server)
         })?;
         let status = response.status();

@@ -9,16 +9,20 @@ use crate::config::{Faults, Origin};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Done,
+    /// Something is unhealthy, or a verification does not hold.
+    Unhealthy,
 }
 
 /// Exit code of what failed; clap's own of wrong usage is 2 as well.
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
+const UNHEALTHY: u8 = 3;
 
 /// The exit code of `outcome`; prints what failed.
 pub(super) fn exit_code(outcome: anyhow::Result<Outcome>) -> ExitCode {
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Unhealthy) => ExitCode::from(UNHEALTHY),
         // Whoever reads the output has seen enough: `fantascope events list | head`.
         Err(fault) if is_broken_pipe(&fault) => ExitCode::SUCCESS,
         Err(fault) => {

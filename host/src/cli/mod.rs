@@ -10,6 +10,7 @@ mod human;
 mod import;
 mod import_command;
 mod import_file;
+mod operations;
 mod output;
 pub mod plugin_build;
 mod plugin_test;
@@ -19,6 +20,7 @@ mod run;
 mod scaffold;
 mod settings;
 mod sse;
+mod wait;
 
 pub use import::{Imported, import};
 pub use import_file::ImportFile;

@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
 
-use super::arguments::{Cli, Command, Config as ConfigCommand, Demo, Global, Plugin, Serve};
+use super::arguments::{Cli, Command, Config as ConfigCommand, Demo, Global, Operations, Plugin, Serve};
 use super::client::Client;
 use super::exit::{Outcome, exit_code};
 use super::output::Output;
-use super::{events, import_command, plugin_build, plugin_test, plugins, projections, scaffold, settings};
+use super::{events, import_command, operations, plugin_build, plugin_test, plugins, projections, scaffold, settings};
 use crate::app::{self, ServeOptions, demo};
 use crate::config::{Config, Flag, Sources};
 use crate::guest;
@@ -21,10 +21,10 @@ use crate::guest;
 pub fn main() -> ExitCode {
     // Wrong usage ends here, with clap's words and exit code 2.
     let cli = Cli::parse();
-    exit_code(run(cli).map(|()| Outcome::Done))
+    exit_code(run(cli))
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+fn run(cli: Cli) -> anyhow::Result<Outcome> {
     let Cli { global, command } = cli;
     let output = Output::new(&global);
     let config = |flags: Vec<Flag>| read_config(&global, flags);
@@ -41,7 +41,14 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Test { dir, arguments } => plugin_test::run(&dir, &arguments),
         Command::Plugin(Plugin::List) => plugins::list(&client()?, output),
         Command::Plugin(Plugin::Inspect { file }) => plugins::inspect(&file, &config(Vec::new())?, output),
-        Command::Projection(command) => projections::run(&command, &client()?, output),
+        Command::Plugin(Plugin::Deploy(deploy)) => return plugins::deploy(&deploy, &client()?, output),
+        Command::Plugin(Plugin::Remove { name, force }) => {
+            plugins::remove(&name, force, global.yes, &client()?, output)
+        }
+        Command::Projection(command) => return projections::run(&command, &client()?, output),
+        Command::Operations(Operations::List { subject, limit }) => {
+            operations::list(subject.as_ref(), limit, &client()?, output)
+        }
         Command::Events(command) => events::run(&command, &client()?, output),
         Command::Config(ConfigCommand::Check) => config(Vec::new()).and_then(|_| settings::check(output)),
         Command::Config(ConfigCommand::Show) => settings::show(&config(Vec::new())?, output),
@@ -52,7 +59,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::CompileComponent { memory_bytes_max } => Ok(guest::compile_stdin(memory_bytes_max)?),
         Command::Spec { component } => app::spec(&component, &config(Vec::new())?),
-    }
+    }?;
+    Ok(Outcome::Done)
 }
 
 fn serve(config: &Config, options: &Serve) -> anyhow::Result<()> {

@@ -43,9 +43,18 @@ pub(super) fn keys() -> Vec<Key> {
         text("read_models.url", None),
         text("plugins.dir", Some("fantascope-data/plugins")),
         text("plugins.cache", Some("fantascope-data/cache")),
+        number("plugins.settle_ms".to_owned(), 250),
+        number("plugins.rescan_ms".to_owned(), 5_000),
+        text("deploy.promote", Some("ready")),
+        text("deploy.when_rows_differ", Some("build")),
+        number("deploy.sample_events".to_owned(), 10_000),
+        number("deploy.workers".to_owned(), 1),
+        text("deploy.keep_previous", Some("24h")),
+        text("deploy.keep_as_of", Some("24h")),
         text("http.listen", Some("127.0.0.1:7711")),
         Key { is_secret: true, ..text("http.token", None) },
         text("http.token_file", None),
+        text("http.token_name", Some("token")),
     ];
     keys.extend(default_limits().into_iter().map(|(name, default)| number(format!("limits.{name}"), default)));
     keys.push(text("log.level", Some("info")));

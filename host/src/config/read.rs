@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
@@ -9,7 +10,9 @@ use super::gather::{Gathered, gather};
 use super::key::{Key, keys};
 use super::settings::{Config, Effective, Http, Log, LogFormat, Plugins, ReadModels, StoreSettings};
 use super::{DEFAULT_FILE, Fault, Faults, Flag, Origin, Secret, Sources};
+use crate::deployment::{Keep, Policy, WhenRowsDiffer, duration};
 use crate::limits::Limits;
+use crate::read_model::Promote;
 
 impl Sources {
     /// The environment of this process, `flags`, and the file: `named`, or the
@@ -54,14 +57,23 @@ impl Config {
             Some(_) => ReadModels { url: reading.database_url("read_models.url") },
             None => ReadModels { url: store.url.clone() },
         };
-        let plugins = Plugins { dir: reading.path("plugins.dir"), cache: reading.path("plugins.cache") };
+        let plugins = Plugins {
+            dir: reading.path("plugins.dir"),
+            cache: reading.path("plugins.cache"),
+            settle_ms: reading.number("plugins.settle_ms"),
+            rescan_ms: reading.number("plugins.rescan_ms"),
+        };
+        if plugins.rescan_ms == 0 {
+            reading.refuse("plugins.rescan_ms", "must be at least 1, else the host would do nothing but look");
+        }
         let http = reading.http();
         let limits = reading.limits();
+        let deploy = reading.deploy(&limits);
         let log = reading.log();
         let effective = reading.effective(&read_models);
         let faults = reading.gathered.faults;
         if faults.is_empty() {
-            Ok(Self { store, read_models, plugins, http, limits, log, effective })
+            Ok(Self { store, read_models, plugins, deploy, http, limits, log, effective })
         } else {
             Err(Faults(faults))
         }
@@ -119,6 +131,7 @@ impl Reading<'_> {
         let text = self.text("http.listen");
         let listen = text.replacen("localhost:", "127.0.0.1:", 1).parse::<SocketAddr>();
         let token = self.token();
+        let token_name = self.text("http.token_name");
         match listen {
             Ok(listen) => {
                 if !listen.ip().is_loopback() && token.is_none() {
@@ -128,11 +141,11 @@ impl Reading<'_> {
                     );
                     self.refuse("http.listen", reason);
                 }
-                Http { listen, token }
+                Http { listen, token, token_name }
             }
             Err(_) => {
                 self.refuse("http.listen", format!("`{text}` is not an address and port such as 127.0.0.1:7711"));
-                Http { listen: SocketAddr::from(([127, 0, 0, 1], 0)), token }
+                Http { listen: SocketAddr::from(([127, 0, 0, 1], 0)), token, token_name }
             }
         }
     }
@@ -191,6 +204,31 @@ impl Reading<'_> {
             self.refuse(&format!("limits.{zero}"), "must be at least 1, for 0 would stop all work");
         }
         limits
+    }
+
+    fn deploy(&mut self, limits: &Limits) -> Policy {
+        let workers = self.number("deploy.workers");
+        if workers == 0 || workers > limits.backfill_workers_max {
+            let max = limits.backfill_workers_max;
+            self.refuse("deploy.workers", format!("must be from 1 to {max}, as limits.backfill_workers_max says"));
+        }
+        Policy {
+            promote: self.parsed("deploy.promote", str::parse, Promote::Manual),
+            when_rows_differ: self.parsed("deploy.when_rows_differ", str::parse, WhenRowsDiffer::Refuse),
+            sample_events: self.number("deploy.sample_events"),
+            workers: u32::try_from(workers).unwrap_or(1),
+            keep_previous: self.parsed("deploy.keep_previous", str::parse, Keep::Latest(1)),
+            keep_as_of: self.parsed("deploy.keep_as_of", duration, Duration::ZERO),
+        }
+    }
+
+    /// The value of `key`; the fault is noted if it is none, and `stand_in` goes on.
+    fn parsed<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>, stand_in: T) -> T {
+        let text = self.text(key);
+        parse(&text).unwrap_or_else(|reason| {
+            self.refuse(key, reason);
+            stand_in
+        })
     }
 
     fn log(&mut self) -> Log {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Origin, Secret};
+use crate::deployment::Policy;
 use crate::limits::Limits;
 
 /// All settings of the host.
@@ -15,6 +16,7 @@ pub struct Config {
     pub store: StoreSettings,
     pub read_models: ReadModels,
     pub plugins: Plugins,
+    pub deploy: Policy,
     pub http: Http,
     pub limits: Limits,
     pub log: Log,
@@ -43,6 +45,10 @@ pub struct Plugins {
     pub dir: PathBuf,
     /// The folder for compiled code, of the host alone.
     pub cache: PathBuf,
+    /// How long a file must have been the same before it is read, in milliseconds.
+    pub settle_ms: u64,
+    /// How often the folder is looked over without being told of a change, in milliseconds.
+    pub rescan_ms: u64,
 }
 
 /// How the host is spoken to.
@@ -51,6 +57,16 @@ pub struct Http {
     pub listen: SocketAddr,
     /// Whoever calls must know it, if it is set.
     pub token: Option<Secret>,
+    /// What those who know it are called in the log of operations.
+    pub token_name: String,
+}
+
+impl Http {
+    /// What callers are called in the log of operations.
+    #[must_use]
+    pub fn actor(&self) -> String {
+        if self.token.is_some() { self.token_name.clone() } else { "anyone on this machine".to_owned() }
+    }
 }
 
 /// What the host writes about its work.

@@ -1,15 +1,17 @@
 //! Reading what a request carries, with faults that say where.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
+use super::state::Shared;
 use super::{Code, Problem};
 
 /// A body must be here within this time; headers have a bound of their own.
@@ -29,19 +31,55 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
                 "send the body with `Content-Type: application/json`",
             ));
         }
-        let reading = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state));
-        let bytes = match reading.await {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(fault)) if fault.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                return Err(Problem::new(
-                    Code::RequestTooLarge,
-                    "the body has more bytes than limits.request_bytes_max allows",
-                ));
-            }
-            Ok(Err(fault)) => return Err(Problem::new(Code::BadRequest, format!("the body cannot be read: {fault}"))),
-            Err(_) => return Err(Problem::new(Code::RequestTimeout, "the body took longer to arrive than 30 seconds")),
-        };
+        decode(&read(request, state, "limits.request_bytes_max").await?).map(Self)
+    }
+}
+
+/// A JSON body that may be left out.
+#[derive(Debug)]
+pub(super) struct MaybeJson<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for MaybeJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let is_json = is_json(request.headers());
+        let bytes = read(request, state, "limits.request_bytes_max").await?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        if !is_json {
+            return Err(Problem::new(
+                Code::UnsupportedMediaType,
+                "send the body with `Content-Type: application/json`, or none",
+            ));
+        }
         decode(&bytes).map(Self)
+    }
+}
+
+/// A body that is a plugin, which has a bound of its own.
+#[derive(Debug)]
+pub(super) struct PluginBody(pub(super) Vec<u8>);
+
+impl FromRequest<Arc<Shared>> for PluginBody {
+    type Rejection = Problem;
+
+    async fn from_request(mut request: Request, state: &Arc<Shared>) -> Result<Self, Problem> {
+        DefaultBodyLimit::max(state.api.limits.plugin_bytes_max).apply(&mut request);
+        Ok(Self(read(request, state, "limits.plugin_bytes_max").await?.to_vec()))
+    }
+}
+
+/// All of the body, in time; `limit` names the bound on its size.
+async fn read<S: Send + Sync>(request: Request, state: &S, limit: &str) -> Result<Bytes, Problem> {
+    match tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(fault)) if fault.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            Err(Problem::new(Code::RequestTooLarge, format!("the body has more bytes than {limit} allows")))
+        }
+        Ok(Err(fault)) => Err(Problem::new(Code::BadRequest, format!("the body cannot be read: {fault}"))),
+        Err(_) => Err(Problem::new(Code::RequestTimeout, "the body took longer to arrive than 30 seconds")),
     }
 }
 

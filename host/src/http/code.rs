@@ -32,6 +32,24 @@ pub enum Code {
     StoreCorrupt,
     ReadModelUnavailable,
     NotReady,
+    UnknownPlugin,
+    UnknownUpcaster,
+    PluginRefused,
+    DigestMismatch,
+    TrialFailed,
+    TablesChanged,
+    RowsDiffer,
+    NameTaken,
+    VersionLower,
+    VersionLive,
+    VersionNotReady,
+    PastBuild,
+    NothingToPromote,
+    NothingToRollBackTo,
+    CannotVerify,
+    OperationInProgress,
+    InvalidOperation,
+    PluginBytesMissing,
     BadRequest,
     NotFound,
     InternalError,
@@ -89,6 +107,36 @@ impl Code {
                 ("read_model_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The read models do not answer")
             }
             Self::NotReady => ("not_ready", StatusCode::SERVICE_UNAVAILABLE, "The host is not ready"),
+            Self::UnknownPlugin => ("unknown_plugin", StatusCode::NOT_FOUND, "There is no such plugin"),
+            Self::UnknownUpcaster => ("unknown_upcaster", StatusCode::NOT_FOUND, "There is no such upcaster"),
+            Self::PluginRefused => ("plugin_refused", StatusCode::UNPROCESSABLE_ENTITY, "The plugin is not fit to run"),
+            Self::DigestMismatch => {
+                ("digest_mismatch", StatusCode::UNPROCESSABLE_ENTITY, "The bytes are not those that were announced")
+            }
+            Self::TrialFailed => {
+                ("trial_failed", StatusCode::UNPROCESSABLE_ENTITY, "The plugin fails on the events of the past")
+            }
+            Self::TablesChanged => ("tables_changed", StatusCode::CONFLICT, "The version was built with other tables"),
+            Self::RowsDiffer => ("rows_differ", StatusCode::CONFLICT, "The bytes make other rows"),
+            Self::NameTaken => ("name_taken", StatusCode::CONFLICT, "A name of a table is taken"),
+            Self::VersionLower => ("version_lower", StatusCode::CONFLICT, "A higher version is live"),
+            Self::VersionLive => ("version_live", StatusCode::CONFLICT, "The version is live"),
+            Self::VersionNotReady => ("version_not_ready", StatusCode::CONFLICT, "The version is not ready"),
+            Self::PastBuild => ("past_build", StatusCode::CONFLICT, "The build is one of the past"),
+            Self::NothingToPromote => ("nothing_to_promote", StatusCode::CONFLICT, "There is no version to promote"),
+            Self::NothingToRollBackTo => {
+                ("nothing_to_roll_back_to", StatusCode::CONFLICT, "There is no version to go back to")
+            }
+            Self::CannotVerify => ("cannot_verify", StatusCode::CONFLICT, "The versions cannot be compared now"),
+            Self::OperationInProgress => {
+                ("operation_in_progress", StatusCode::CONFLICT, "Another operation is under way")
+            }
+            Self::InvalidOperation => {
+                ("invalid_operation", StatusCode::UNPROCESSABLE_ENTITY, "The operation cannot be done so")
+            }
+            Self::PluginBytesMissing => {
+                ("plugin_bytes_missing", StatusCode::CONFLICT, "The bytes of the plugin are not kept")
+            }
             Self::BadRequest => ("bad_request", StatusCode::BAD_REQUEST, "The request cannot be understood"),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "There is nothing here"),
             Self::InternalError => ("internal_error", StatusCode::INTERNAL_SERVER_ERROR, "The host failed"),

@@ -62,16 +62,21 @@ pub(super) async fn live(
         ..Filter::default()
     };
     parameters.finish()?;
-    let permit = Arc::clone(&shared.live_clients).try_acquire_owned().map_err(|_| {
-        let max = shared.api.limits.live_clients_max;
-        Problem::new(
-            Code::TooManyLiveClients,
-            format!("{max} clients follow the live events, as many as limits.live_clients_max allows"),
-        )
-    })?;
+    let permit = live_permit(&shared)?;
     let (sender, receiver) = mpsc::channel(EVENTS_WAITING);
     tokio::spawn(follow(shared, filter, sender, permit));
     Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+/// A place among those who may follow what happens.
+pub(super) fn live_permit(shared: &Shared) -> Result<OwnedSemaphorePermit, Problem> {
+    Arc::clone(&shared.live_clients).try_acquire_owned().map_err(|_| {
+        let max = shared.api.limits.live_clients_max;
+        Problem::new(
+            Code::TooManyLiveClients,
+            format!("{max} clients follow what happens, as many as limits.live_clients_max allows"),
+        )
+    })
 }
 
 fn last_received(headers: &HeaderMap) -> Result<Option<Position>, Problem> {

@@ -1,7 +1,7 @@
 //! HTTP: routes, their documentation, who may call, and how faults are told.
 //!
-//! Level 3: reads the store and the read models, and the board on which projections
-//! say how they stand; knows no guest.
+//! Level 5: reads the store and the read models, and the board on which projections
+//! say how they stand; tells deployments what callers want; knows no guest.
 
 mod append;
 mod auth;
@@ -13,9 +13,12 @@ mod guard;
 mod health;
 mod live;
 mod metrics;
+mod operate;
+mod operations;
 mod parameters;
 mod plugins;
 mod problem;
+mod progress;
 mod projections;
 mod router;
 mod scrape;
@@ -28,7 +31,10 @@ pub use auth::Token;
 pub use code::Code;
 pub use events::EventPage;
 pub use health::Health;
-pub use plugins::{PluginInfo, PluginList, PluginStatus};
+pub use operate::{
+    Operated, PauseRequest, PromoteRequest, RebuildRequest, RollbackRequest, UpcasterRebuild, VersionRequest,
+};
+pub use operations::OperationPage;
 pub use problem::Problem;
 pub use router::{openapi, router};
 pub use serve::serve;

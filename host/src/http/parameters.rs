@@ -47,6 +47,17 @@ impl Parameters {
         }
     }
 
+    /// The value of `name`, which says itself what is wrong with it.
+    pub(super) fn parsed<T: FromStr>(&mut self, name: &'static str) -> Result<Option<T>, Problem>
+    where
+        T::Err: std::fmt::Display,
+    {
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        text.parse()
+            .map(Some)
+            .map_err(|reason: T::Err| Problem::parameter(name, format_args!("cannot be used: {reason}")))
+    }
+
     /// The value of `name` as a position.
     pub(super) fn position(&mut self, name: &'static str) -> Result<Option<Position>, Problem> {
         Ok(self.number::<u64>(name)?.map(Position))

@@ -1,95 +1,25 @@
-//! Which plugins there are.
+//! Plugins: which there are; and taking them in and away.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use axum::http::StatusCode;
 
-use super::Problem;
+use super::body::{PluginBody, Segments};
+use super::operate::checked_workers;
 use super::parameters::Parameters;
 use super::state::Shared;
+use super::{Code, Problem};
+use crate::change::Digest;
+use crate::deployment::{DeployOptions, Deployed, PluginInfo, WhenRowsDiffer};
+use crate::guest::digest;
+use crate::read_model::{Promote, Source};
 
-/// What has become of a plugin file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum PluginStatus {
-    /// Is being looked at and compiled.
-    Loading,
-    /// Runs.
-    Active,
-    /// Was not admitted, or could not be started; `error` says why.
-    Refused,
-}
+/// The longest name of a plugin file.
+const FILE_NAME_MAX: usize = 200;
 
-impl std::fmt::Display for PluginStatus {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Loading => "loading",
-            Self::Active => "active",
-            Self::Refused => "refused",
-        })
-    }
-}
-
-/// A plugin file, and what it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct PluginInfo {
-    /// Name of the file, without its folder.
-    pub file: String,
-    /// `projection` or `upcaster`; null if it could not be found out.
-    pub kind: Option<String>,
-    /// The name that it declares.
-    pub name: Option<String>,
-    /// The version that it declares.
-    pub version: Option<u32>,
-    /// Which SDK made it.
-    pub sdk: Option<String>,
-    /// SHA-256 of its bytes, in hexadecimal.
-    pub digest: String,
-    pub size_bytes: u64,
-    pub status: PluginStatus,
-    /// Why it does not run.
-    pub error: Option<String>,
-}
-
-/// The plugins that the host knows of, as a list that one writes and many read.
-/// Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct PluginList(Arc<RwLock<Vec<PluginInfo>>>);
-
-impl PluginList {
-    /// Replaces the list.
-    pub fn set(&self, plugins: Vec<PluginInfo>) {
-        // Whoever panicked while writing left a whole list behind: it is one assignment.
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = plugins;
-    }
-
-    /// Adds a plugin, or replaces the one of the same file.
-    pub fn put(&self, plugin: PluginInfo) {
-        let mut plugins = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        match plugins.iter_mut().find(|known| known.file == plugin.file) {
-            Some(known) => *known = plugin,
-            None => plugins.push(plugin),
-        }
-    }
-
-    /// Forgets the plugin of `file`.
-    pub fn remove(&self, file: &str) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).retain(|known| known.file != file);
-    }
-
-    /// All plugins, by the names of their files.
-    #[must_use]
-    pub fn get(&self) -> Vec<PluginInfo> {
-        let mut plugins = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
-        plugins.sort_by(|one, other| one.file.cmp(&other.file));
-        plugins
-    }
-}
-
-/// The plugin files that the host found, and what became of each.
+/// The plugin files that the host knows of, and what became of each.
 #[utoipa::path(
     get,
     path = "/v1/plugins",
@@ -104,5 +34,86 @@ pub(super) async fn list(
     parameters: Parameters,
 ) -> Result<Json<Vec<PluginInfo>>, Problem> {
     parameters.finish()?;
-    Ok(Json(shared.api.plugins.get()))
+    Ok(Json(shared.api.deployments.plugins().get()))
+}
+
+/// Deploys a plugin: looks it over, tries it out, and lets it run. What is refused
+/// changes nothing.
+#[utoipa::path(
+    put,
+    path = "/v1/plugins/{file}",
+    tag = "plugins",
+    params(
+        ("file" = String, Path, description = "A name for it that ends in `.wasm`"),
+        ("sha256" = Option<String>, Query, description = "What the bytes must be, in hexadecimal"),
+        ("promote" = Option<String>, Query, description = "`ready`, `verified` or `manual`; `deploy.promote`, unless given"),
+        ("when_rows_differ" = Option<String>, Query, description = "`build`, `swap` or `refuse`; `deploy.when_rows_differ`, unless given"),
+        ("workers" = Option<u32>, Query, description = "In how many partitions the history is folded; `deploy.workers`, unless given"),
+    ),
+    request_body(content = Vec<u8>, content_type = "application/wasm"),
+    responses(
+        (status = 200, description = "What came of it", body = Deployed),
+        (status = 409, description = "`version_lower`, `tables_changed`, `rows_differ` or `operation_in_progress`", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "`request_too_large`", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`plugin_refused`, with `reason`; `trial_failed`; `digest_mismatch`", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Any other problem", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn put(
+    State(shared): State<Arc<Shared>>,
+    Segments(file): Segments<String>,
+    mut parameters: Parameters,
+    PluginBody(bytes): PluginBody,
+) -> Result<Json<Deployed>, Problem> {
+    let expected = parameters.parsed::<Digest>("sha256")?;
+    let options = DeployOptions {
+        promote: parameters.parsed::<Promote>("promote")?,
+        when_rows_differ: parameters.parsed::<WhenRowsDiffer>("when_rows_differ")?,
+        workers: checked_workers(parameters.number("workers")?, &shared)?,
+    };
+    parameters.finish()?;
+    let is_fit = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
+    if !file.ends_with(".wasm") || file.starts_with('.') || !file.chars().all(is_fit) || file.len() > FILE_NAME_MAX {
+        let reason = format!(
+            "must be at most {FILE_NAME_MAX} of a-z, A-Z, 0-9, `.`, `_` and `-`, not begin with a dot, and end in .wasm"
+        );
+        return Err(Problem::parameter("file", reason));
+    }
+    if let Some(expected) = expected.filter(|&expected| expected != digest(&bytes)) {
+        let detail = format!(
+            "{} bytes arrived, but they are not those whose SHA-256 is {expected}: send them again",
+            bytes.len()
+        );
+        return Err(Problem::new(Code::DigestMismatch, detail));
+    }
+    let deployed = shared.api.deployments.deploy(&file, bytes, Source::Upload, options, &shared.api.actor).await?;
+    Ok(Json(deployed))
+}
+
+/// Takes a plugin away. A projection that is live goes only by force, with all of its
+/// tables; its events stay.
+#[utoipa::path(
+    delete,
+    path = "/v1/plugins/{file}",
+    tag = "plugins",
+    params(
+        ("file" = String, Path, description = "The file, or the name of the plugin"),
+        ("force" = Option<bool>, Query, description = "Also if it is live"),
+    ),
+    responses(
+        (status = 200, description = "It is gone", body = PluginInfo),
+        (status = 404, description = "`unknown_plugin`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`version_live` or `operation_in_progress`", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Any other problem", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn delete(
+    State(shared): State<Arc<Shared>>,
+    Segments(file): Segments<String>,
+    mut parameters: Parameters,
+) -> Result<(StatusCode, Json<PluginInfo>), Problem> {
+    let force = parameters.parsed::<bool>("force")?.unwrap_or(false);
+    parameters.finish()?;
+    let info = shared.api.deployments.remove(&file, force, &shared.api.actor).await?;
+    Ok((StatusCode::OK, Json(info)))
 }

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::Code;
-use crate::store;
+use crate::deployment::Fault;
+use crate::{read_model, store};
 
 /// The media type of problems.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
@@ -128,6 +129,41 @@ impl From<store::Error> for Problem {
             Error::Database(_) | Error::Closed => {
                 tracing::error!("{detail}");
                 Self::new(Code::StoreUnavailable, "the event store does not answer: try again, or see the host's log")
+            }
+        }
+    }
+}
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Self {
+        let detail = fault.to_string();
+        match fault {
+            Fault::UnknownProjection { .. } => Self::new(Code::UnknownProjection, detail),
+            Fault::UnknownVersion { .. } => Self::new(Code::UnknownVersion, detail),
+            Fault::UnknownUpcaster { .. } => Self::new(Code::UnknownUpcaster, detail),
+            Fault::UnknownPlugin { .. } => Self::new(Code::UnknownPlugin, detail),
+            Fault::Busy { operation, .. } => Self::new(Code::OperationInProgress, detail).with("operation", operation),
+            Fault::NotReady { missing, .. } => Self::new(Code::VersionNotReady, detail).with("missing", missing),
+            Fault::PastBuild { .. } => Self::new(Code::PastBuild, detail),
+            Fault::NothingToPromote { .. } => Self::new(Code::NothingToPromote, detail),
+            Fault::NothingToRollBackTo { .. } => Self::new(Code::NothingToRollBackTo, detail),
+            Fault::Live { .. } => Self::new(Code::VersionLive, detail),
+            Fault::Lower { .. } => Self::new(Code::VersionLower, detail),
+            Fault::TablesChanged { .. } => Self::new(Code::TablesChanged, detail),
+            Fault::RowsDiffer { .. } => Self::new(Code::RowsDiffer, detail),
+            Fault::TrialFailed { .. } => Self::new(Code::TrialFailed, detail),
+            Fault::Plugin { code, .. } => Self::new(Code::PluginRefused, detail).with("reason", code),
+            Fault::Upcasters(_) => Self::new(Code::PluginRefused, detail).with("reason", "plugin_clash"),
+            Fault::Swap(_) => Self::new(Code::PluginRefused, detail).with("reason", "swap_failed"),
+            Fault::CannotVerify { .. } => Self::new(Code::CannotVerify, detail),
+            Fault::BytesMissing { .. } => Self::new(Code::PluginBytesMissing, detail),
+            Fault::Invalid { .. } => Self::new(Code::InvalidOperation, detail),
+            Fault::ReadModel(read_model::Error::NameTaken { .. }) => Self::new(Code::NameTaken, detail),
+            Fault::ReadModel(fault) => super::projections::read_model_failed(&fault),
+            Fault::Store(fault) => fault.into(),
+            Fault::Internal(_) => {
+                tracing::error!("{detail}");
+                Self::new(Code::InternalError, "the host failed: see its log")
             }
         }
     }

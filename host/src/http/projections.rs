@@ -49,13 +49,18 @@ pub(super) async fn show(
     parameters: Parameters,
 ) -> Result<Json<Vec<Status>>, Problem> {
     parameters.finish()?;
-    let mut statuses = statuses(&shared.api).await?;
+    of_projection(&shared.api, &name).await.map(Json)
+}
+
+/// How the versions of `name` stand.
+pub(super) async fn of_projection(api: &Api, name: &str) -> Result<Vec<Status>, Problem> {
+    let mut statuses = statuses(api).await?;
     if !statuses.iter().any(|status| status.projection == name) {
         let known = statuses.iter().map(|status| status.projection.as_str());
-        return Err(unknown_projection(&name, known));
+        return Err(unknown_projection(name, known));
     }
     statuses.retain(|status| status.projection == name);
-    Ok(Json(statuses))
+    Ok(statuses)
 }
 
 pub(super) fn unknown_projection<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Problem {
@@ -100,7 +105,7 @@ fn is_of(status: &Status, version: &VersionRecord) -> bool {
 
 /// A version that is there, but that this host does not run: its plugin is gone.
 fn stopped(version: VersionRecord, head: Position) -> Status {
-    let position = version.checkpoint.position;
+    let position = version.position();
     let lag_events = head.ahead_of(position);
     let behind_since = Timestamp::now().seconds_since(version.checkpoint_at).max(0.0);
     Status {
@@ -115,9 +120,15 @@ fn stopped(version: VersionRecord, head: Position) -> Status {
         lag_seconds: if lag_events == 0 { 0.0 } else { behind_since },
         events_per_second: 0.0,
         progress: if lag_events == 0 { 1.0 } else { position.0 as f64 / head.0 as f64 },
+        built_until: version.built_until,
         eta_seconds: None,
         error: None,
-        digest: version.digest,
+        created_at: version.created_at,
+        as_of: version.as_of,
+        promote: version.promote,
+        live_to: version.live_to,
+        partitions: Vec::new(),
+        digest: version.digest.to_string(),
         subscription: String::new(),
         tables: version.tables.iter().map(|table| table.name.to_string()).collect(),
     }

@@ -16,7 +16,10 @@ use utoipa_axum::routes;
 use super::docs::{self, Description};
 use super::problem::as_problem;
 use super::state::{Api, Shared};
-use super::{Code, Problem, append, auth, events, guard, health, live, metrics, plugins, projections, tables};
+use super::{
+    Code, Problem, append, auth, events, guard, health, live, metrics, operate, operations, plugins, progress,
+    projections, tables,
+};
 
 /// All routes, for a caller that serves them itself.
 pub fn router(api: Api) -> Router {
@@ -38,7 +41,18 @@ fn closed_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(projections::list))
         .routes(routes!(projections::show))
         .routes(routes!(tables::rows))
+        .routes(routes!(progress::live))
+        .routes(routes!(operate::pause))
+        .routes(routes!(operate::resume))
+        .routes(routes!(operate::promote))
+        .routes(routes!(operate::rollback))
+        .routes(routes!(operate::cancel))
+        .routes(routes!(operate::rebuild))
+        .routes(routes!(operate::verify))
+        .routes(routes!(operate::rebuild_affected))
+        .routes(routes!(operations::list))
         .routes(routes!(plugins::list))
+        .routes(routes!(plugins::put, plugins::delete))
         .routes(routes!(metrics::show))
 }
 

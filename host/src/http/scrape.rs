@@ -8,7 +8,17 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use crate::projection::{Board, Phase, Status};
 use crate::store::Store;
 
-const PHASES: [Phase; 5] = [Phase::Backfilling, Phase::Following, Phase::Retrying, Phase::Failed, Phase::Stopped];
+const PHASES: [Phase; 9] = [
+    Phase::Rebuilding,
+    Phase::Following,
+    Phase::Lagging,
+    Phase::Stuck,
+    Phase::Paused,
+    Phase::Retrying,
+    Phase::Failed,
+    Phase::Complete,
+    Phase::Stopped,
+];
 
 /// How the store and the projections stand. There is a label for each version, but
 /// never one for an aggregate: nobody bounds how many of those there are.

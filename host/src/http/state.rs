@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::Token;
 use super::metrics::Metrics;
-use super::{PluginList, Token};
+use crate::deployment::Deployments;
 use crate::limits::Limits;
 use crate::projection::Board;
 use crate::read_model::ReadModel;
@@ -22,8 +23,10 @@ pub struct Api {
     pub limits: Limits,
     /// What callers must know; without it the host must listen on the loopback alone.
     pub token: Option<Token>,
-    /// The plugins that the host knows of.
-    pub plugins: PluginList,
+    /// What callers are called in the log of operations.
+    pub actor: String,
+    /// What changes the plugins and versions that run.
+    pub deployments: Deployments,
 }
 
 /// The state of all routes.

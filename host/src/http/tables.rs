@@ -14,6 +14,7 @@ use super::projections::{read_model_failed, those_there_are, unknown_projection}
 use super::state::{Api, Shared};
 use super::{Code, Problem};
 use crate::change::{TableDefinition, VersionId};
+use crate::deployment::Wanted;
 use crate::read_model::{Condition, Query, QueryFault};
 
 /// Rows of a page, if the caller does not say how many.
@@ -39,7 +40,7 @@ pub struct RowPage {
         ("table" = String, Path, description = "Name of the table"),
         ("limit" = Option<usize>, Query, description = "At most so many (100, unless given)"),
         ("after" = Option<String>, Query, description = "`next` of the page before"),
-        ("version" = Option<u32>, Query, description = "A version other than the live one"),
+        ("version" = Option<String>, Query, description = "A version other than the live one, such as `2`, or a build of it, such as `v2g3`"),
         ("columns" = Option<Map<String, String>>, Query, style = Form, explode, description = "Columns and the values that they must have"),
     ),
     responses(
@@ -57,11 +58,23 @@ pub(super) async fn rows(
     let api = &shared.api;
     let limit = parameters.limit(LIMIT_DEFAULT, api.limits.page_events_max)?;
     let after = parameters.text("after")?;
-    let version = parameters.number("version")?;
+    let version = parameters.parsed::<Wanted>("version")?;
     let conditions = parameters.rest().into_iter().map(|(column, value)| Condition { column, value }).collect();
-    let (id, definition) = find(api, &name, version, &table).await?;
-    let found = api.read_model.query(&id, &definition, &Query { conditions, limit, after }).await.map_err(refuse)?;
-    Ok(Json(RowPage { rows: found.rows, next: found.next }))
+    let query = Query { conditions, limit, after };
+    let mut wanted = find(api, &name, version, &table).await?;
+    loop {
+        match api.read_model.query(&wanted.0, &wanted.1, &query).await {
+            Ok(found) => return Ok(Json(RowPage { rows: found.rows, next: found.next })),
+            Err(fault) => {
+                // Another version may have become live just now, and this one been retired.
+                let now = find(api, &name, version, &table).await?;
+                if now.0 == wanted.0 {
+                    return Err(refuse(fault));
+                }
+                wanted = now;
+            }
+        }
+    }
 }
 
 fn refuse(fault: QueryFault) -> Problem {
@@ -78,19 +91,19 @@ fn refuse(fault: QueryFault) -> Problem {
 async fn find(
     api: &Api,
     name: &str,
-    version: Option<u32>,
+    version: Option<Wanted>,
     table: &str,
 ) -> Result<(VersionId, TableDefinition), Problem> {
-    if let Some(found) = api.board.table(name, version, table) {
+    let is_wanted = |id: &VersionId, live: bool| version.map_or(live, |wanted| wanted.fits(id));
+    if let Some(found) = api.board.table(name, table, is_wanted) {
         return Ok(found);
     }
     let versions = api.read_model.versions().await.map_err(|fault| read_model_failed(&fault))?;
     if !versions.iter().any(|known| known.id.projection.as_str() == name) {
         return Err(unknown_projection(name, versions.iter().map(|known| known.id.projection.as_str())));
     }
-    let is_wanted = |live: bool, number: u32| version.map_or(live, |wanted| wanted == number);
     let mut of_name = versions.iter().rev().filter(|known| known.id.projection.as_str() == name);
-    let Some(found) = of_name.find(|known| is_wanted(known.live, known.id.version)) else {
+    let Some(found) = of_name.find(|known| is_wanted(&known.id, known.live)) else {
         let detail = match version {
             Some(version) => format!("projection `{name}` has no version {version}"),
             None => format!("projection `{name}` has no live version yet: say which one with `version`"),

@@ -1,18 +1,14 @@
-//! Pages of current events. One reader tails the store for all projections that
-//! have caught up; one that is behind reads ahead on its own until it has.
+//! Pages of current events for one projection. One reader tails the store for all that
+//! have caught up; one that is behind reads ahead until it has.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, broadcast, mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use uuid::Uuid;
 
-use super::upcasters::Upcasters;
-use crate::event::{Batch, Position, Timestamp};
-use crate::guest::Gone;
-use crate::store::{Error as StoreError, Store};
-use crate::upcast::Poisoned;
+use super::pages::{Error, Page, Pages};
+use crate::event::Position;
 
 /// Pages of the tail that a projection may be late by before it has to catch up on its own.
 const TAIL_PAGES: usize = 16;
@@ -23,80 +19,45 @@ const PAGES_AHEAD: usize = 2;
 /// How long the tail waits after the store failed.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A run of the store without a gap, with all events current.
-#[derive(Clone, Debug)]
-pub(super) struct Page {
-    /// It holds every event after this position …
-    pub(super) after: Position,
-    /// … up to and including this one.
-    pub(super) up_to: Position,
-    pub(super) events: Arc<Batch>,
-    /// Events that could not be upcast, in the order of positions.
-    pub(super) poisoned: Vec<Poisoned>,
-    /// The last event, before upcasting; none if there is none.
-    pub(super) last_event: Option<(Position, Uuid)>,
-    /// When it was read.
-    pub(super) read_at: Timestamp,
-}
-
-/// Why no page comes.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Gone(#[from] Gone),
-    #[error("the reader of the event store has ended")]
-    Closed,
-}
-
-/// Reads pages and makes them current. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(super) struct Reader {
-    pub(super) store: Store,
-    pub(super) upcasters: Upcasters,
-}
-
-impl Reader {
-    async fn page(&self, after: Position, ceiling: Position) -> Result<Arc<Page>, Error> {
-        let page = self.store.page(after, ceiling).await?;
-        let last = page.events.len().checked_sub(1);
-        let last_event = last.map(|row| (page.events.position(row), page.events.event_id(row)));
-        let (events, mut poisoned) = self.upcasters.run(page.events).await?;
-        poisoned.sort_by_key(|event| event.position);
-        let (after, up_to) = (page.after, page.up_to);
-        Ok(Arc::new(Page { after, up_to, events: Arc::new(events), poisoned, last_event, read_at: Timestamp::now() }))
-    }
-}
-
 /// The one reader of new events. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Tail {
     pages: broadcast::Sender<Arc<Page>>,
     position: watch::Receiver<Position>,
+    /// Whoever holds it keeps the tail where it is.
+    gate: Arc<Mutex<()>>,
 }
 
 impl Tail {
     /// Starts to tail the store from its head; ends when `stop` is cancelled.
-    pub(super) fn start(reader: Reader, poll: Duration, stop: CancellationToken) -> Self {
+    pub(super) fn start(reader: Pages, poll: Duration, stop: CancellationToken) -> Self {
         let (pages, _) = broadcast::channel(TAIL_PAGES);
-        let (moved, position) = watch::channel(reader.store.head());
-        let tail = Self { pages: pages.clone(), position };
+        let (moved, position) = watch::channel(reader.store().head());
+        let tail = Self { pages: pages.clone(), position, gate: Arc::default() };
+        let gate = Arc::clone(&tail.gate);
         tokio::spawn(async move {
-            stop.run_until_cancelled(follow(&reader, poll, &pages, &moved)).await;
+            stop.run_until_cancelled(follow(&reader, poll, &pages, &moved, &gate)).await;
         });
         tail
+    }
+
+    /// Keeps the tail where it is, as long as the guard is held; and says where that is.
+    pub(super) async fn hold(&self) -> (OwnedMutexGuard<()>, Position) {
+        let guard = Arc::clone(&self.gate).lock_owned().await;
+        let position = *self.position.borrow();
+        (guard, position)
     }
 }
 
 async fn follow(
-    reader: &Reader,
+    reader: &Pages,
     poll: Duration,
     pages: &broadcast::Sender<Arc<Page>>,
     moved: &watch::Sender<Position>,
+    gate: &Mutex<()>,
 ) {
     loop {
-        if let Err(fault) = follow_once(reader, poll, pages, moved).await {
+        if let Err(fault) = follow_once(reader, poll, pages, moved, gate).await {
             tracing::warn!(error = %fault, "the event store can't be read, trying again");
             tokio::time::sleep(RETRY).await;
         }
@@ -104,14 +65,16 @@ async fn follow(
 }
 
 async fn follow_once(
-    reader: &Reader,
+    reader: &Pages,
     poll: Duration,
     pages: &broadcast::Sender<Arc<Page>>,
     moved: &watch::Sender<Position>,
+    gate: &Mutex<()>,
 ) -> Result<(), Error> {
     let position = *moved.borrow();
-    let head = reader.store.wait_beyond(position, poll).await?;
-    let page = reader.page(position, head).await?;
+    reader.store().wait_beyond(position, poll).await?;
+    let _open = gate.lock().await;
+    let page = reader.newest(position, reader.store().head()).await?;
     let up_to = page.up_to;
     // Nobody may be listening yet; the page is in the store for whoever comes.
     drop(pages.send(page));
@@ -122,9 +85,13 @@ async fn follow_once(
 /// The pages of one projection, from its checkpoint on, without a gap.
 #[derive(Debug)]
 pub(super) struct Feed {
-    reader: Reader,
+    reader: Pages,
     tail: Tail,
+    /// The set of upcasters that its version was begun with.
+    base: u32,
     position: Position,
+    /// Where it ends; none if it follows the tail then.
+    until: Option<Position>,
     source: Source,
 }
 
@@ -141,8 +108,8 @@ enum Source {
 }
 
 impl Feed {
-    pub(super) fn new(reader: Reader, tail: Tail, position: Position) -> Self {
-        Self { reader, tail, position, source: Source::Undecided }
+    pub(super) fn new(reader: Pages, tail: Tail, base: u32, position: Position, until: Option<Position>) -> Self {
+        Self { reader, tail, base, position, until, source: Source::Undecided }
     }
 
     /// Whether everything that the tail has seen was handed out.
@@ -150,13 +117,22 @@ impl Feed {
         matches!(self.source, Source::Tail(_)) && self.position >= *self.tail.position.borrow()
     }
 
+    /// Whether everything was handed out that is to be.
+    pub(super) fn has_ended(&self) -> bool {
+        self.until.is_some_and(|until| self.position >= until)
+    }
+
     /// Decides where to read from. Returns whether the projection follows the tail.
     pub(super) fn decide(&mut self) -> bool {
         if matches!(self.source, Source::Undecided) {
             // First listen, then look: what comes in between is heard.
             let listener = self.tail.pages.subscribe();
-            let until = *self.tail.position.borrow();
-            self.source = if self.position >= until { Source::Tail(listener) } else { self.read_ahead(until) };
+            let tail = *self.tail.position.borrow();
+            self.source = match self.until {
+                Some(until) => self.read_ahead(until),
+                None if self.position >= tail => Source::Tail(listener),
+                None => self.read_ahead(tail),
+            };
         }
         matches!(self.source, Source::Tail(_))
     }
@@ -191,7 +167,8 @@ impl Feed {
         let (sender, pages) = mpsc::channel(PAGES_AHEAD);
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
-        let (reader, mut position) = (self.reader.clone(), self.position);
+        let mut position = self.position;
+        let reader = self.reader.reader(self.base, position);
         tokio::spawn(async move {
             let read = async {
                 while position < until {

@@ -8,12 +8,12 @@ use crate::guest::{Fault, Fold, Gone, LogLine, ProjectionPlugin, Thread};
 
 /// Starts instances. What it starts is a guest in its sandbox; benchmarks start the
 /// same code natively.
-pub type Start = Box<dyn Fn() -> Result<Box<dyn Fold>, Fault> + Send>;
+pub type Start = Arc<dyn Fn() -> Result<Box<dyn Fold>, Fault> + Send + Sync>;
 
 /// How to start the guests of `plugin`.
 #[must_use]
 pub fn sandboxed(plugin: ProjectionPlugin) -> Start {
-    Box::new(move || plugin.start().map(|guest| Box::new(guest) as Box<dyn Fold>))
+    Arc::new(move || plugin.start().map(|guest| Box::new(guest) as Box<dyn Fold>))
 }
 
 /// The guest of one projection.
@@ -33,6 +33,11 @@ impl Instance {
     pub(super) fn new(name: &str, version: u32, start: Start) -> std::io::Result<Self> {
         let thread = Thread::spawn(name, move || Slot { start, fold: None })?;
         Ok(Self { thread, name: name.to_owned(), version })
+    }
+
+    /// Starts the guest now rather than at the first batch.
+    pub(super) async fn warm(&self) -> Result<Result<(), Fault>, Gone> {
+        self.call(|_| Ok(())).await
     }
 
     /// Which rows `batch` touches, per table.

@@ -5,15 +5,21 @@
 mod feed;
 mod instance;
 mod log;
+mod pages;
 mod recent;
 mod rows;
 mod run;
 mod status;
 mod supervisor;
+mod throttle;
+mod trial;
 mod upcasters;
+mod version;
 mod writer;
 
 pub use instance::{Start, sandboxed};
-pub use status::{Board, Phase, Problem, Status};
+pub use status::{Board, PartitionStatus, Phase, Problem, Status};
 pub use supervisor::{Projections, Resources};
-pub use upcasters::{Error as UpcastersError, Upcasters};
+pub use trial::Trial;
+pub use upcasters::{Error as UpcastersError, UpcasterSet, Upcasters};
+pub use version::{Code, SwapFault};

@@ -5,19 +5,22 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::feed::{Error as FeedError, Feed, Page};
+use super::feed::Feed;
 use super::instance::Instance;
+use super::pages::{Error as FeedError, Page};
 use super::rows::RowSource;
-use super::status::{Board, Phase, Problem};
+use super::status::{Board, Doing, Phase, Problem};
+use super::throttle::Throttle;
 use super::writer::Commits;
-use crate::change::{Changes, Keys, Manifest, VersionId};
+use crate::change::{Cells, Changes, Keys, Manifest, VersionId};
 use crate::event::{Batch, Position, Timestamp};
 use crate::guest::{Fault, Gone};
 use crate::read_model::{Checkpoint, Commit, Error as ReadModelError, ReadModel, TableChanges};
-use crate::route::route;
+use crate::route::{Partition, route};
 
 /// A checkpoint that no row goes with is written this late at the most: a projection
 /// that wants few of the events need not write for each of the others.
@@ -28,6 +31,8 @@ const IDLE_CHECKPOINT: Duration = Duration::from_secs(1);
 pub(super) enum Stop {
     /// It was told to, and all that was folded is committed.
     Drained,
+    /// It has come to where it ends, and all is committed.
+    Reached,
     /// An event can't be folded; what came before it is committed.
     Failed(Problem),
     /// Something failed that may be well again later.
@@ -63,10 +68,11 @@ impl From<Gone> for Stop {
     }
 }
 
-/// One version, running.
+/// One version, or a partition of it, running.
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) id: VersionId,
+    pub(super) partition: Partition,
     pub(super) manifest: Arc<Manifest>,
     pub(super) instance: Instance,
     pub(super) feed: Feed,
@@ -74,12 +80,16 @@ pub(super) struct Run {
     pub(super) read_model: ReadModel,
     pub(super) commits: Commits,
     pub(super) board: Board,
+    /// Holds it back while it is built beside a live version.
+    pub(super) throttle: Option<Throttle>,
+    /// Is told once it has caught up for the first time.
+    pub(super) ready: mpsc::UnboundedSender<VersionId>,
     /// A checkpoint that no row goes with yet, and when it is to be written.
     pub(super) idle: Option<(Checkpoint, Instant)>,
 }
 
 impl Run {
-    /// Folds events until told to stop, or until it can't go on.
+    /// Folds events until told to stop, until where it ends, or until it can't go on.
     pub(super) async fn run(&mut self, stop: &CancellationToken) -> Stop {
         let outcome = self.fold_all(stop).await;
         let idle = self.write_idle().await;
@@ -87,18 +97,20 @@ impl Run {
         match (outcome, idle, written) {
             (_, _, Err(fault)) | (_, Err(fault), _) => fault.into(),
             (Err(stop), ..) => stop,
+            (Ok(()), ..) if self.feed.has_ended() => Stop::Reached,
             (Ok(()), ..) => Stop::Drained,
         }
     }
 
     async fn fold_all(&mut self, stop: &CancellationToken) -> Result<(), Stop> {
         let mut following = false;
-        loop {
+        while !self.feed.has_ended() {
             if self.feed.decide() && !following && self.feed.has_caught_up() {
                 following = true;
                 self.caught_up().await?;
             }
             let idle_at = self.idle.as_ref().map(|&(_, at)| at);
+            self.board.doing(&self.id, Doing::WaitingForEvents);
             let page = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
@@ -111,26 +123,34 @@ impl Run {
                 }
             };
             self.board.received(&self.id, page.up_to, page.read_at);
+            let begun = Instant::now();
             self.fold_page(&page).await?;
+            if let Some(throttle) = self.throttle.as_ref().filter(|_| !following) {
+                self.board.doing(&self.id, Doing::MakingWay);
+                stop.run_until_cancelled(throttle.rest(begun.elapsed())).await;
+            }
         }
+        Ok(())
     }
 
-    /// 'Caught up' is said of what is committed, not of what is on its way. Then a
-    /// version takes over from a lower one.
+    /// 'Caught up' is said of what is committed, not of what is on its way.
     async fn caught_up(&mut self) -> Result<(), Stop> {
         self.write_idle().await?;
         self.commits.flush().await?;
+        self.board.doing(&self.id, Doing::MakingIndexes);
         self.read_model.finish_indexes(&self.id, &self.manifest.tables).await?;
+        let is_new = self.read_model.finish_build(&self.id).await?;
         self.board.update(&self.id, |observed| observed.phase = Phase::Following);
-        if self.read_model.promote_if_higher(&self.id, &self.manifest.tables).await? {
-            tracing::info!(projection = %self.id, "caught up, and live now");
-            self.board.set_live(&self.id);
+        if is_new {
+            tracing::info!(projection = %self.id, "has caught up");
+            // Nobody need be listening.
+            self.ready.send(self.id.clone()).unwrap_or(());
         }
         Ok(())
     }
 
     async fn fold_page(&mut self, page: &Page) -> Result<(), Stop> {
-        let batch = route(&page.events, &self.manifest.subscription);
+        let batch = route(&page.events, &self.manifest.subscription, self.partition);
         let poisoned =
             page.poisoned.iter().find(|event| event.kinds.iter().any(|kind| self.manifest.subscription.wants(kind)));
         let end = poisoned
@@ -182,11 +202,17 @@ impl Run {
     }
 
     async fn fold_batch(&mut self, batch: &Arc<Batch>, checkpoint: Checkpoint) -> Result<Result<(), Fault>, Stop> {
+        self.board.doing(&self.id, Doing::Folding);
         let keys = match self.instance.load(Arc::clone(batch)).await? {
             Ok(keys) => keys,
             Err(fault) => return Ok(Err(fault)),
         };
+        if let Err(fault) = self.expect_own(&keys) {
+            return Ok(Err(fault));
+        }
+        self.board.doing(&self.id, Doing::ReadingRows);
         let (rows, hashes) = self.rows.read(&keys).await?;
+        self.board.doing(&self.id, Doing::Folding);
         let changes = match self.instance.apply(rows).await? {
             Ok(changes) => changes,
             Err(fault) => return Ok(Err(fault)),
@@ -195,10 +221,34 @@ impl Run {
             self.pass(checkpoint);
             return Ok(Ok(()));
         }
+        self.board.doing(&self.id, Doing::WaitingToCommit);
         let tables = Arc::new(table_changes(keys, changes));
         self.rows.remember(&tables, hashes, self.commits.done_with_rows());
         self.push(Commit { tables, checkpoint }).await?;
         Ok(Ok(()))
+    }
+
+    /// A row belongs to one partition: the one of the aggregate that it is named after.
+    fn expect_own(&self, keys: &[Keys]) -> Result<(), Fault> {
+        if self.partition.is_whole() {
+            return Ok(());
+        }
+        for (table, keys) in self.manifest.tables.iter().zip(keys) {
+            let Some(Cells::Texts(ids)) = keys.columns.first().map(|column| &column.cells) else { continue };
+            let foreign =
+                (0..keys.count).map(|row| ids.get(row)).find(|id| self.partition.of(id) != self.partition.number);
+            if let Some(id) = foreign {
+                return Err(Fault::Lied {
+                    what: format!(
+                        "table `{}` is keyed by the aggregate's id, but partition {} was to write row `{id}`, which belongs to partition {}",
+                        table.name,
+                        self.partition.number,
+                        self.partition.of(id)
+                    ),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Goes on to `checkpoint` without a row to write.
@@ -206,7 +256,7 @@ impl Run {
         let due = self.idle.as_ref().map_or_else(|| Instant::now() + IDLE_CHECKPOINT, |&(_, due)| due);
         self.idle = Some((checkpoint, due));
         if self.commits.are_done() {
-            self.board.folded(&self.id, checkpoint.position, None);
+            self.board.folded(&self.id, self.partition.number, checkpoint.position, None);
         }
     }
 

@@ -2,28 +2,41 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::change::{Manifest, TableDefinition, VersionId};
+use crate::change::{Digest, Manifest, TableDefinition, VersionId};
 use crate::event::{Position, Timestamp};
+use crate::read_model::Promote;
 
 /// A rate that was not renewed for so long has fallen to nothing.
 const RATE_SECONDS: f64 = 5.0;
+
+/// A version that follows the store and is later than this is called lagging.
+const LAGGING_SECONDS: f64 = 1.0;
 
 /// What a projection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// Folds the events that there were when it started.
-    Backfilling,
-    /// Has caught up, and folds events as they come.
+    /// Folds the history for the first time.
+    Rebuilding,
+    /// Folds events as they come.
     Following,
+    /// Was built, and is behind: it folds what came since.
+    Lagging,
+    /// There is work, but it makes no progress; `error` says why.
+    Stuck,
+    /// Somebody paused it.
+    Paused,
     /// Waits to try again, for the database failed.
     Retrying,
     /// Stopped at an event that it cannot fold.
     Failed,
+    /// A build of the past that has reached its end.
+    Complete,
     /// Not running in this host.
     Stopped,
 }
@@ -31,11 +44,39 @@ pub enum Phase {
 impl std::fmt::Display for Phase {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Backfilling => "backfilling",
+            Self::Rebuilding => "rebuilding",
             Self::Following => "following",
+            Self::Lagging => "lagging",
+            Self::Stuck => "stuck",
+            Self::Paused => "paused",
             Self::Retrying => "retrying",
             Self::Failed => "failed",
+            Self::Complete => "complete",
             Self::Stopped => "stopped",
+        })
+    }
+}
+
+/// What the loop of a version is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doing {
+    WaitingForEvents,
+    ReadingRows,
+    Folding,
+    WaitingToCommit,
+    MakingIndexes,
+    MakingWay,
+}
+
+impl std::fmt::Display for Doing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::WaitingForEvents => "waits for events from the store",
+            Self::ReadingRows => "reads rows from the read models",
+            Self::Folding => "waits for its guest to fold a batch",
+            Self::WaitingToCommit => "waits for its turn to commit",
+            Self::MakingIndexes => "makes the indexes of its tables",
+            Self::MakingWay => "makes way for live versions that are late",
         })
     }
 }
@@ -51,6 +92,15 @@ pub struct Problem {
     pub position: Option<Position>,
     pub event_id: Option<uuid::Uuid>,
     pub since: Timestamp,
+}
+
+/// How far a partition has come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PartitionStatus {
+    /// From 0.
+    pub partition: u32,
+    pub position: Position,
+    pub events_per_second: f64,
 }
 
 /// A version of a projection, as it stands.
@@ -72,11 +122,22 @@ pub struct Status {
     pub lag_seconds: f64,
     /// Events folded per second, over the last few seconds.
     pub events_per_second: f64,
-    /// While backfilling: how much of the events that there were at the start is done, 0 to 1.
+    /// Where the backfill ends: it does not move while the version is built.
+    pub built_until: Position,
+    /// How much of the backfill is done, 0 to 1.
     pub progress: f64,
-    /// While backfilling: how long it will take at the present rate.
+    /// While rebuilding: how long it will take at the present rate.
     pub eta_seconds: Option<f64>,
     pub error: Option<Problem>,
+    pub created_at: Timestamp,
+    /// For a build of the past: its last position.
+    pub as_of: Option<Position>,
+    /// When it takes the place of the live version.
+    pub promote: Promote,
+    /// When it stopped to be live, if it was: until it is retired it can be rolled back to.
+    pub live_to: Option<Timestamp>,
+    /// Of each partition, while there are several.
+    pub partitions: Vec<PartitionStatus>,
     /// SHA-256 of the plugin that runs it.
     pub digest: String,
     /// Which events it wants, for people.
@@ -90,34 +151,62 @@ pub struct Status {
 pub(super) struct Observed {
     pub(super) phase: Phase,
     pub(super) live: bool,
-    pub(super) position: Position,
-    /// Where the backfill began and where it ends.
-    pub(super) backfill: (Position, Position),
-    /// And when that was so.
-    pub(super) rate: (f64, Timestamp),
+    pub(super) created_at: Timestamp,
+    pub(super) promote: Promote,
+    pub(super) live_to: Option<Timestamp>,
+    pub(super) as_of: Option<Position>,
+    pub(super) digest: Digest,
+    /// Per partition: how far, how fast, and when that was so.
+    pub(super) partitions: Vec<(Position, f64, Timestamp)>,
+    /// Where the backfill ends.
+    pub(super) built_until: Position,
     pub(super) error: Option<Problem>,
-    /// Since when it is behind, while it backfills.
+    /// Since when it is behind, until it follows.
     pub(super) behind_since: Timestamp,
     /// Pages that were read but are not folded yet: where they end, and when they were read.
     pub(super) waiting: VecDeque<(Position, Timestamp)>,
+    pub(super) doing: Doing,
+    /// When it last came further, or began to try.
+    pub(super) progress_at: Timestamp,
+}
+
+impl Observed {
+    fn position(&self) -> Position {
+        self.partitions.iter().map(|&(position, ..)| position).min().unwrap_or_default()
+    }
 }
 
 /// The board on which every running version writes how it stands. Cheap to clone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Board {
     entries: Arc<RwLock<BTreeMap<VersionId, Entry>>>,
+    stuck_after: Duration,
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
     manifest: Arc<Manifest>,
-    digest: String,
     observed: Observed,
 }
 
+impl Default for Board {
+    fn default() -> Self {
+        Self::new(Duration::from_millis(crate::limits::Limits::default().stuck_after_ms))
+    }
+}
+
 impl Board {
-    pub(super) fn add(&self, id: &VersionId, manifest: Arc<Manifest>, digest: String, observed: Observed) {
-        self.write().insert(id.clone(), Entry { manifest, digest, observed });
+    /// `stuck_after`: without progress for so long a version is called stuck.
+    pub(super) fn new(stuck_after: Duration) -> Self {
+        Self { entries: Arc::default(), stuck_after }
+    }
+
+    pub(super) fn add(&self, id: &VersionId, manifest: Arc<Manifest>, observed: Observed) {
+        self.write().insert(id.clone(), Entry { manifest, observed });
+    }
+
+    pub(super) fn remove(&self, id: &VersionId) {
+        self.write().remove(id);
     }
 
     pub(super) fn update(&self, id: &VersionId, change: impl FnOnce(&mut Observed)) {
@@ -126,18 +215,33 @@ impl Board {
         }
     }
 
+    pub(super) fn doing(&self, id: &VersionId, doing: Doing) {
+        self.update(id, |observed| observed.doing = doing);
+    }
+
     /// A page was read that ends at `up_to`.
     pub(super) fn received(&self, id: &VersionId, up_to: Position, read_at: Timestamp) {
-        self.update(id, |observed| observed.waiting.push_back((up_to, read_at)));
+        self.update(id, |observed| {
+            if observed.partitions.len() == 1 {
+                observed.waiting.push_back((up_to, read_at));
+            }
+        });
     }
 
     /// Everything up to `position` is folded, and committed where there was something to commit.
-    pub(super) fn folded(&self, id: &VersionId, position: Position, events_per_second: Option<f64>) {
+    pub(super) fn folded(&self, id: &VersionId, partition: u32, position: Position, events_per_second: Option<f64>) {
+        let now = Timestamp::now();
         self.update(id, |observed| {
-            observed.position = observed.position.max(position);
-            if let Some(rate) = events_per_second {
-                observed.rate = (rate, Timestamp::now());
+            if let Some((known, rate, rated_at)) = observed.partitions.get_mut(partition as usize) {
+                if position > *known {
+                    *known = position;
+                    observed.progress_at = now;
+                }
+                if let Some(new) = events_per_second {
+                    (*rate, *rated_at) = (new, now);
+                }
             }
+            let position = observed.position();
             while observed.waiting.front().is_some_and(|&(up_to, _)| up_to <= position) {
                 observed.waiting.pop_front();
             }
@@ -147,26 +251,63 @@ impl Board {
     /// Shows `id` as the live version of its projection.
     pub(super) fn set_live(&self, id: &VersionId) {
         for (other, entry) in self.write().iter_mut() {
-            if other.projection == id.projection {
-                entry.observed.live = other == id;
+            let observed = &mut entry.observed;
+            if other == id {
+                (observed.live, observed.live_to, observed.promote) = (true, None, Promote::Manual);
+            } else if other.projection == id.projection && observed.live {
+                (observed.live, observed.live_to) = (false, Some(Timestamp::now()));
             }
         }
+    }
+
+    /// How late the live version is that is the latest of those that follow the store.
+    pub(super) fn live_lag(&self) -> Duration {
+        let now = Timestamp::now();
+        let late = |entry: &Entry| {
+            let observed = &entry.observed;
+            let follows = observed.live && observed.phase == Phase::Following;
+            observed.waiting.front().filter(|_| follows).map(|&(_, read_at)| now.seconds_since(read_at).max(0.0))
+        };
+        self.read().values().filter_map(late).map(Duration::from_secs_f64).max().unwrap_or_default()
+    }
+
+    /// What the loop of `id` tells of itself, if it runs here.
+    pub(super) fn observed(&self, id: &VersionId) -> Option<Observed> {
+        self.read().get(id).map(|entry| entry.observed.clone())
+    }
+
+    /// Everything up to here is folded, if the version is known here.
+    #[must_use]
+    pub fn position(&self, id: &VersionId) -> Option<Position> {
+        self.observed(id).map(|observed| observed.position())
     }
 
     /// How all versions stand, by name and version, where `head` is the store's last position.
     #[must_use]
     pub fn statuses(&self, head: Position) -> Vec<Status> {
         let now = Timestamp::now();
-        self.read().iter().map(|(id, entry)| entry.status(id, head, now)).collect()
+        self.read().iter().map(|(id, entry)| entry.status(id, head, now, self.stuck_after)).collect()
     }
 
-    /// The table `table` of the live version of `projection`, or of `version` if that is given.
+    /// How `id` stands, if it runs here.
     #[must_use]
-    pub fn table(&self, projection: &str, version: Option<u32>, table: &str) -> Option<(VersionId, TableDefinition)> {
+    pub fn status(&self, id: &VersionId, head: Position) -> Option<Status> {
+        self.read().get(id).map(|entry| entry.status(id, head, Timestamp::now(), self.stuck_after))
+    }
+
+    /// The table `table` of that version of `projection` which `is_it` picks; of several the latest.
+    #[must_use]
+    pub fn table(
+        &self,
+        projection: &str,
+        table: &str,
+        is_it: impl Fn(&VersionId, bool) -> bool,
+    ) -> Option<(VersionId, TableDefinition)> {
         let entries = self.read();
-        let (id, entry) = entries.iter().rev().find(|(id, entry)| {
-            id.projection.as_str() == projection && version.map_or(entry.observed.live, |version| version == id.version)
-        })?;
+        let (id, entry) = entries
+            .iter()
+            .rev()
+            .find(|(id, entry)| id.projection.as_str() == projection && is_it(id, entry.observed.live))?;
         let table = entry.manifest.tables.iter().find(|known| known.name.as_str() == table)?;
         Some((id.clone(), table.clone()))
     }
@@ -182,39 +323,83 @@ impl Board {
 }
 
 impl Entry {
-    fn status(&self, id: &VersionId, head: Position, now: Timestamp) -> Status {
+    fn status(&self, id: &VersionId, head: Position, now: Timestamp, stuck_after: Duration) -> Status {
         let observed = &self.observed;
-        let (start, end) = observed.backfill;
-        let (done, all) = (observed.position.ahead_of(start), end.ahead_of(start));
-        let progress = if all == 0 { 1.0 } else { (done as f64 / all as f64).min(1.0) };
-        let left = end.ahead_of(observed.position) as f64;
-        let backfilling = observed.phase == Phase::Backfilling;
-        let (rate, rated_at) = observed.rate;
-        let rate = if now.seconds_since(rated_at) > RATE_SECONDS { 0.0 } else { rate };
-        let eta_seconds = (backfilling && rate > 0.0).then(|| left / rate);
-        let lag_events = head.ahead_of(observed.position);
+        let position = observed.position();
+        let end = observed.as_of.unwrap_or(observed.built_until);
+        let head = observed.as_of.unwrap_or(head).max(position);
+        let progress = if end.0 == 0 { 1.0 } else { (position.0 as f64 / end.0 as f64).min(1.0) };
+        let current = |&(_, rate, at): &(Position, f64, Timestamp)| {
+            if now.seconds_since(at) > RATE_SECONDS { 0.0 } else { rate }
+        };
+        // Partitions go through the same positions, each through its own events.
+        let rate = observed.partitions.iter().map(current).fold(f64::INFINITY, f64::min);
+        let rate = if rate.is_finite() { rate } else { 0.0 };
+        let lag_events = head.ahead_of(position);
         let waiting_since = match observed.phase {
             Phase::Following => observed.waiting.front().map(|&(_, read_at)| read_at),
             _ => Some(observed.behind_since),
         };
         let waiting_since = waiting_since.filter(|_| lag_events > 0);
+        let lag_seconds = waiting_since.map_or(0.0, |since| now.seconds_since(since).max(0.0));
+        let stuck = waiting_since.and_then(|since| self.stuck(id, since, now, stuck_after));
+        let phase = match observed.phase {
+            Phase::Rebuilding | Phase::Lagging | Phase::Following if stuck.is_some() => Phase::Stuck,
+            Phase::Following if lag_seconds > LAGGING_SECONDS => Phase::Lagging,
+            phase => phase,
+        };
+        let rebuilding = phase == Phase::Rebuilding;
+        let partition = |(partition, state): (u32, &(Position, f64, Timestamp))| PartitionStatus {
+            partition,
+            position: state.0,
+            events_per_second: current(state),
+        };
         Status {
             projection: id.projection.to_string(),
             version: id.version,
             generation: id.generation,
             live: observed.live,
-            phase: observed.phase,
-            position: observed.position,
-            head: head.max(observed.position),
+            phase,
+            position,
+            head,
             lag_events,
-            lag_seconds: waiting_since.map_or(0.0, |since| now.seconds_since(since).max(0.0)),
+            lag_seconds,
             events_per_second: rate,
+            built_until: end,
             progress,
-            eta_seconds,
-            error: observed.error.clone(),
-            digest: self.digest.clone(),
+            eta_seconds: (rebuilding && rate > 0.0).then(|| end.max(head).ahead_of(position) as f64 / rate),
+            error: observed.error.clone().or(stuck.filter(|_| phase == Phase::Stuck)),
+            created_at: observed.created_at,
+            as_of: observed.as_of,
+            promote: observed.promote,
+            live_to: observed.live_to,
+            partitions: match observed.partitions.as_slice() {
+                [_] => Vec::new(),
+                several => (0_u32..).zip(several).map(partition).collect(),
+            },
+            digest: observed.digest.to_string(),
             subscription: self.manifest.subscription.to_string(),
             tables: self.manifest.tables.iter().map(|table| table.name.to_string()).collect(),
         }
+    }
+
+    /// Why it makes no progress, if it has made none for too long.
+    fn stuck(
+        &self,
+        id: &VersionId,
+        waiting_since: Timestamp,
+        now: Timestamp,
+        stuck_after: Duration,
+    ) -> Option<Problem> {
+        let observed = &self.observed;
+        let since = if waiting_since.0 > observed.progress_at.0 { waiting_since } else { observed.progress_at };
+        let seconds = now.seconds_since(since);
+        (seconds > stuck_after.as_secs_f64()).then(|| Problem {
+            code: "stuck".to_owned(),
+            message: format!("{id} has made no progress for {seconds:.0} s: it {}", observed.doing),
+            position: Some(observed.position()),
+            event_id: None,
+            since,
+        })
     }
 }

@@ -1,27 +1,28 @@
-//! All versions that this host runs: started, tried again, drained.
+//! All versions that this host runs: started, told what to do, drained.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use super::feed::{Feed, Reader, Tail};
+use super::feed::Tail;
 use super::instance::{Instance, Start};
-use super::rows::RowSource;
-use super::run::{Run, Stop, history_changed};
-use super::status::{Board, Observed, Phase, Problem};
-use super::upcasters::Upcasters;
-use super::writer::Commits;
+use super::pages::Pages;
+use super::status::{Board, Doing, Observed, Phase};
+use super::upcasters::{UpcasterSet, Upcasters};
+use super::version::{Code, Order, Surroundings, SwapFault, Version};
 use crate::change::{Digest, Manifest, VersionId};
 use crate::event::{Position, Timestamp};
+use crate::guest::Gone;
 use crate::limits::Limits;
-use crate::read_model::{Error, Prepared, ReadModel};
+use crate::read_model::{Error, NewOperation, ReadModel, State, VersionRecord};
 use crate::store::Store;
 
-/// How long to wait before trying again: first and last, doubling in between.
-const RETRY_FIRST: Duration = Duration::from_millis(250);
-const RETRY_LAST: Duration = Duration::from_secs(30);
+/// Orders that wait for a version to obey.
+const ORDERS_WAITING: usize = 4;
 
 /// What all projections need.
 #[derive(Clone, Debug)]
@@ -37,67 +38,189 @@ pub struct Resources {
 /// Runs projections. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Projections {
-    resources: Resources,
-    board: Board,
-    tail: Tail,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    around: Surroundings,
+    running: Arc<Mutex<HashMap<VersionId, Running>>>,
+    ready: Arc<Mutex<Option<mpsc::UnboundedReceiver<VersionId>>>>,
+}
+
+/// How to reach a version.
+#[derive(Debug)]
+struct Running {
+    orders: mpsc::Sender<Order>,
+    task: JoinHandle<()>,
 }
 
 impl Projections {
     /// Starts to tail the store; no projection runs yet.
     #[must_use]
     pub fn new(resources: Resources) -> Self {
+        let Resources { store, read_model, upcasters, limits, poll } = resources;
         let stop = CancellationToken::new();
-        let reader = Reader { store: resources.store.clone(), upcasters: resources.upcasters.clone() };
-        let tail = Tail::start(reader, resources.poll, stop.clone());
-        Self { resources, board: Board::default(), tail, tasks: TaskTracker::new(), stop }
+        let pages = Pages::new(store, upcasters, limits.shared_pages_bytes_max);
+        let tail = Tail::start(pages.clone(), poll, stop.clone());
+        let (ready, newly_ready) = mpsc::unbounded_channel();
+        let board = Board::new(Duration::from_millis(limits.stuck_after_ms));
+        Self {
+            around: Surroundings { pages, tail, read_model, board, limits, ready, stop },
+            running: Arc::default(),
+            ready: Arc::new(Mutex::new(Some(newly_ready))),
+        }
     }
 
     /// How all versions stand.
     #[must_use]
     pub fn board(&self) -> Board {
-        self.board.clone()
+        self.around.board.clone()
     }
 
-    /// Runs the version that `manifest` declares, with guests from `start`.
+    /// The upcasters that work on all events.
+    #[must_use]
+    pub fn upcasters(&self) -> Upcasters {
+        self.around.pages.upcasters().clone()
+    }
+
+    /// The versions that have caught up for the first time, as they do. There is one such stream.
+    #[must_use]
+    pub fn newly_ready(&self) -> Option<mpsc::UnboundedReceiver<VersionId>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Runs the version that `manifest` declares, with guests from `start`; makes it if
+    /// it is not there.
     ///
     /// # Errors
     /// If its tables can't be made, or are not those that it was built with.
-    pub async fn start(
-        &self,
-        manifest: Arc<Manifest>,
-        digest: Digest,
-        start: impl Fn() -> Start + Send + 'static,
-    ) -> Result<VersionId, Error> {
-        let prepared = self.resources.read_model.prepare(&manifest, digest).await?;
-        let id = prepared.id.clone();
-        let (position, head) = (prepared.checkpoint.position, self.resources.store.head());
-        let observed = Observed {
-            phase: Phase::Backfilling,
-            live: prepared.live,
-            position,
-            backfill: (position, head),
-            rate: (0.0, Timestamp::now()),
-            error: None,
-            behind_since: Timestamp::now(),
-            waiting: std::collections::VecDeque::new(),
-        };
-        self.board.add(&id, Arc::clone(&manifest), digest.to_string(), observed);
-        let this = self.clone();
-        self.tasks.spawn(async move { this.keep_running(prepared, manifest, digest, start).await });
+    pub async fn start(&self, manifest: Arc<Manifest>, digest: Digest, start: Start) -> Result<VersionId, Error> {
+        let id = self.around.read_model.prepare(&manifest, digest).await?.id;
+        let record = self.around.read_model.version(&id).await?;
+        self.run(&record, Code { manifest, digest, start });
         Ok(id)
     }
 
-    /// Waits until every version has caught up with what is in the store, or has failed.
+    /// Runs the version of `record`.
+    pub fn run(&self, record: &VersionRecord, code: Code) {
+        let now = Timestamp::now();
+        let observed = Observed {
+            phase: if record.state == State::Building { Phase::Rebuilding } else { Phase::Lagging },
+            live: record.live,
+            created_at: record.created_at,
+            promote: record.promote,
+            live_to: record.live_to,
+            as_of: record.as_of,
+            digest: code.digest,
+            partitions: record.checkpoints.iter().map(|checkpoint| (checkpoint.position, 0.0, now)).collect(),
+            built_until: if record.built_until == Position::START {
+                self.around.pages.store().head()
+            } else {
+                record.built_until
+            },
+            error: None,
+            behind_since: now,
+            waiting: std::collections::VecDeque::new(),
+            doing: Doing::WaitingForEvents,
+            progress_at: now,
+        };
+        self.around.board.add(&record.id, Arc::clone(&code.manifest), observed);
+        let version = Version {
+            around: self.around.clone(),
+            id: record.id.clone(),
+            code,
+            resting: record.paused.then_some(Phase::Paused),
+            wanted_partitions: None,
+            incoming: None,
+        };
+        let (orders, queue) = mpsc::channel(ORDERS_WAITING);
+        let task = tokio::spawn(version.live(queue));
+        self.running().insert(record.id.clone(), Running { orders, task });
+    }
+
+    /// Lets other code fold `id`, from the next batch on: the batch in flight is finished
+    /// by the old one. Gives how long nothing was folded.
+    ///
+    /// # Errors
+    /// If the new code does not start, or can't be recorded; the old one goes on then.
+    pub async fn swap(&self, id: &VersionId, code: Code, operation: NewOperation) -> Result<Duration, SwapFault> {
+        // Started before the old one stops, so that the pause is short.
+        let instance = Instance::new(id.projection.as_str(), id.version, Arc::clone(&code.start))?;
+        instance.warm().await.map_err(|Gone| SwapFault::NotRunning)??;
+        let (reply, answer) = oneshot::channel();
+        self.order(id, Order::Swap { code, instance, operation: Box::new(operation), reply }).await;
+        answer.await.unwrap_or(Err(SwapFault::NotRunning))
+    }
+
+    /// Stops `id` until it is resumed; all that was folded is committed then.
+    pub async fn pause(&self, id: &VersionId) {
+        let (reply, answer) = oneshot::channel();
+        self.order(id, Order::Pause { reply }).await;
+        // If it does not run, it is at rest.
+        drop(answer.await);
+    }
+
+    /// Lets `id` go on.
+    pub async fn resume(&self, id: &VersionId) {
+        self.order(id, Order::Resume).await;
+    }
+
+    /// Lets `id`, which is being built, fold the rest of the history in `count` partitions.
+    pub async fn repartition(&self, id: &VersionId, count: u32) {
+        self.order(id, Order::Repartition { count }).await;
+    }
+
+    /// Runs `id` no more, and forgets it.
+    pub async fn end(&self, id: &VersionId) {
+        self.order(id, Order::End).await;
+        let running = self.running().remove(id);
+        if let Some(running) = running {
+            // A panic in it was logged by the runtime; it runs no more either way.
+            drop(running.task.await);
+        }
+        self.around.board.remove(id);
+    }
+
+    /// Whether `id` runs, or rests, in this host.
+    #[must_use]
+    pub fn has(&self, id: &VersionId) -> bool {
+        self.running().contains_key(id)
+    }
+
+    /// Shows `id` as the live one from now on.
+    pub fn set_live(&self, id: &VersionId) {
+        self.around.board.set_live(id);
+    }
+
+    /// Keeps the tail where it is while the guard is held, and says where that is:
+    /// versions that follow it come to stand at the same position.
+    pub async fn hold_tail(&self) -> (OwnedMutexGuard<()>, Position) {
+        self.around.tail.hold().await
+    }
+
+    /// Lets the upcasters that `number` puts together work on all events from now on, for
+    /// all versions at once. `number` is given the position after which they do, and notes it.
+    ///
+    /// # Errors
+    /// Those of `number`; nothing is changed then.
+    pub async fn install<F>(&self, set: UpcasterSet, number: impl FnOnce(Position) -> F) -> Result<Position, Error>
+    where
+        F: Future<Output = Result<u32, Error>>,
+    {
+        let (_held, tail) = self.hold_tail().await;
+        let number = number(tail).await?;
+        self.around.pages.upcasters().install(set.from(number, tail));
+        Ok(tail)
+    }
+
+    /// Waits until every version has caught up with what is in the store, or rests.
     pub async fn caught_up(&self) {
-        let settled = |phase: Phase| matches!(phase, Phase::Following | Phase::Failed | Phase::Stopped);
+        let store = self.around.pages.store();
+        let settled = |phase: Phase| {
+            matches!(phase, Phase::Following | Phase::Failed | Phase::Stopped | Phase::Paused | Phase::Complete)
+        };
         loop {
-            let head = self.resources.store.refresh_head().await.unwrap_or(self.resources.store.head());
+            let head = store.refresh_head().await.unwrap_or(store.head());
             let waits = |status: &super::Status| {
                 !settled(status.phase) || (status.phase == Phase::Following && status.position < head)
             };
-            if !self.board.statuses(head).iter().any(waits) {
+            if !self.around.board.statuses(head).iter().any(waits) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -106,100 +229,28 @@ impl Projections {
 
     /// Lets every version commit what it has folded, and stops.
     pub async fn drain(&self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
-    }
-
-    async fn keep_running(
-        &self,
-        mut prepared: Prepared,
-        manifest: Arc<Manifest>,
-        digest: Digest,
-        start: impl Fn() -> Start,
-    ) {
-        let mut pause = RETRY_FIRST;
-        loop {
-            let id = prepared.id.clone();
-            let from = prepared.checkpoint.position;
-            let stopped = self.run_once(prepared, &manifest, start()).await;
-            let fault = match stopped {
-                Stop::Drained => return self.set_phase(&id, Phase::Stopped, None),
-                Stop::Failed(problem) => {
-                    tracing::error!(projection = %id, code = problem.code, "{}", problem.message);
-                    return self.set_phase(&id, Phase::Failed, Some(problem));
-                }
-                Stop::Broken(fault) => fault,
-            };
-            tracing::warn!(projection = %id, "{fault}; trying again in {pause:?}");
-            self.set_phase(&id, Phase::Retrying, Some(broken(fault)));
-            prepared = loop {
-                if self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
-                    return self.set_phase(&id, Phase::Stopped, None);
-                }
-                pause = (pause * 2).min(RETRY_LAST);
-                match self.resources.read_model.prepare(&manifest, digest).await {
-                    Ok(prepared) => break prepared,
-                    Err(fault) => self.set_phase(&id, Phase::Retrying, Some(broken(fault.to_string()))),
-                }
-            };
-            if prepared.checkpoint.position > from {
-                pause = RETRY_FIRST;
-            }
-            self.set_phase(&id, Phase::Backfilling, None);
+        self.around.stop.cancel();
+        let all: Vec<Running> = self.running().drain().map(|(_, running)| running).collect();
+        for running in all {
+            // A panic in it was logged by the runtime.
+            drop(running.task.await);
         }
     }
 
-    fn set_phase(&self, id: &VersionId, phase: Phase, error: Option<Problem>) {
-        self.board.update(id, |observed| {
-            observed.phase = phase;
-            observed.error = error;
-            observed.waiting.clear();
-            observed.behind_since = Timestamp::now();
-        });
+    pub(super) fn surroundings(&self) -> Surroundings {
+        self.around.clone()
     }
 
-    async fn run_once(&self, prepared: Prepared, manifest: &Arc<Manifest>, start: Start) -> Stop {
-        let id = prepared.id.clone();
-        if let Some((at, expected)) = prepared.checkpoint.last_event {
-            match self.resources.store.event_id_at(at).await {
-                Ok(found) => {
-                    if let Some(problem) = history_changed(&id, at, expected, found) {
-                        return Stop::Failed(problem);
-                    }
-                }
-                Err(fault) => return Stop::Broken(fault.to_string()),
-            }
-        }
-        match self.set_up(&prepared, manifest, start).await {
-            Ok(mut run) => run.run(&self.stop).await,
-            Err(fault) => Stop::Broken(fault),
+    async fn order(&self, id: &VersionId, order: Order) {
+        let orders = self.running().get(id).map(|running| running.orders.clone());
+        if let Some(orders) = orders {
+            // Who has ended needs no orders; whoever waits for a reply sees that there is none.
+            drop(orders.send(order).await);
         }
     }
 
-    async fn set_up(&self, prepared: &Prepared, manifest: &Arc<Manifest>, start: Start) -> Result<Run, String> {
-        let id = prepared.id.clone();
-        let Resources { store, read_model, upcasters, limits, .. } = &self.resources;
-        let writer = read_model.writer(prepared, &manifest.tables).await.map_err(|fault| fault.to_string())?;
-        let instance = Instance::new(id.projection.as_str(), id.version, start)
-            .map_err(|fault| format!("no thread for the guest: {fault}"))?;
-        let reader = Reader { store: store.clone(), upcasters: upcasters.clone() };
-        let position = prepared.checkpoint.position;
-        let begun_now = position == Position::START;
-        Ok(Run {
-            instance,
-            feed: Feed::new(reader, self.tail.clone(), position),
-            rows: RowSource::new(read_model.clone(), id.clone(), &manifest.tables, limits, begun_now),
-            read_model: read_model.clone(),
-            commits: Commits::start(writer, self.board.clone(), id.clone()),
-            board: self.board.clone(),
-            manifest: Arc::clone(manifest),
-            idle: None,
-            id,
-        })
+    fn running(&self) -> MutexGuard<'_, HashMap<VersionId, Running>> {
+        // Each change is one call to the map.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn broken(message: String) -> Problem {
-    Problem { code: "unavailable".to_owned(), message, position: None, event_id: None, since: Timestamp::now() }
 }

@@ -45,10 +45,10 @@ enum Order {
 }
 
 impl Commits {
-    pub(super) fn start(writer: Writer, board: Board, id: VersionId) -> Self {
+    pub(super) fn start(writer: Writer, board: Board, id: VersionId, partition: u32) -> Self {
         let (sender, orders) = mpsc::channel(COMMITS_WAITING);
         let done = Arc::new(Done::default());
-        let task = tokio::spawn(write(writer, orders, board, id, Arc::clone(&done)));
+        let task = tokio::spawn(write(writer, orders, board, (id, partition), Arc::clone(&done)));
         Self { sender: Some(sender), task: Some(task), pushed: 0, done }
     }
 
@@ -123,7 +123,7 @@ async fn write(
     mut writer: Writer,
     mut orders: mpsc::Receiver<Order>,
     board: Board,
-    id: VersionId,
+    (id, partition): (VersionId, u32),
     done: Arc<Done>,
 ) -> Result<(), Error> {
     let mut rate = Rate::default();
@@ -142,7 +142,7 @@ async fn write(
         }
         done.all.fetch_add(1, Ordering::AcqRel);
         let position = commit.checkpoint.position;
-        board.folded(&id, position, Some(rate.note(position)));
+        board.folded(&id, partition, position, Some(rate.note(position)));
     }
     Ok(())
 }

@@ -45,8 +45,7 @@ pub struct Commit {
 pub struct Writer {
     database: Database,
     connection: SqliteConnection,
-    id: VersionId,
-    epoch: i64,
+    prepared: Prepared,
     tables: Vec<TableWriter>,
 }
 
@@ -71,8 +70,7 @@ impl ReadModel {
         Ok(Writer {
             database: self.database.clone(),
             connection: self.database.writer(Durability::Normal).await?,
-            id: prepared.id.clone(),
-            epoch: prepared.epoch,
+            prepared: prepared.clone(),
             tables: tables.iter().map(|table| TableWriter::new(&prepared.id, table)).collect(),
         })
     }
@@ -95,10 +93,10 @@ impl Writer {
             transaction.commit().await?;
             super::fault::pause_between().await;
             transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
-            move_checkpoint(&mut transaction, &self.id, self.epoch, &commit.checkpoint).await?;
+            move_checkpoint(&mut transaction, &self.prepared, &commit.checkpoint).await?;
             return Ok(transaction.commit().await?);
         }
-        move_checkpoint(&mut transaction, &self.id, self.epoch, &commit.checkpoint).await?;
+        move_checkpoint(&mut transaction, &self.prepared, &commit.checkpoint).await?;
         for (table, changed) in self.tables.iter().zip(commit.tables.iter()) {
             table.write(&mut transaction, changed).await?;
         }
@@ -109,22 +107,24 @@ impl Writer {
 
 async fn move_checkpoint(
     connection: &mut SqliteConnection,
-    id: &VersionId,
-    epoch: i64,
+    prepared: &Prepared,
     checkpoint: &Checkpoint,
 ) -> Result<(), Error> {
+    let id = &prepared.id;
     let moved = sqlx::query(
-        "UPDATE fantascope_checkpoints SET position = ?, event_id = ?, event_position = ?, updated_at = ? \
-         WHERE projection = ? AND version = ? AND generation = ? AND partition = 0 AND epoch = ?",
+        "UPDATE fantascope_checkpoints SET position = ?, event_id = ?, event_position = ?, updated_at = ?, digest = ? \
+         WHERE projection = ? AND version = ? AND generation = ? AND partition = ? AND epoch = ?",
     )
     .bind(checkpoint.position.to_sql())
     .bind(checkpoint.last_event.map(|(_, id)| id.as_bytes().to_vec()))
     .bind(checkpoint.last_event.map(|(position, _)| position.to_sql()))
     .bind(Timestamp::now().0)
+    .bind(prepared.digest.to_string())
     .bind(id.projection.to_string())
     .bind(id.version)
     .bind(id.generation)
-    .bind(epoch)
+    .bind(prepared.partition)
+    .bind(prepared.epoch)
     .execute(connection)
     .await?;
     if moved.rows_affected() == 1 { Ok(()) } else { Err(Error::Fenced { id: id.clone() }) }

@@ -1,6 +1,7 @@
 //! The SQL that makes tables and views. All dynamic identifiers go through `quote`.
 
 use crate::change::{ColumnType, Name, TableDefinition, VersionId};
+use crate::event::Position;
 
 /// An identifier, quoted.
 pub(super) fn quote(identifier: &str) -> String {
@@ -47,6 +48,19 @@ pub(super) fn point_view(id: &VersionId, table: &Name) -> [String; 2] {
     let view = quote(&stable_view(&id.projection, table));
     let physical = quote(&physical_table(id, table));
     [format!("DROP VIEW IF EXISTS {view}"), format!("CREATE VIEW {view} AS SELECT * FROM {physical}")]
+}
+
+/// A view that is made once.
+pub(super) struct View {
+    pub(super) name: String,
+    pub(super) statement: String,
+}
+
+/// The name of its own under which a build of the past is read.
+pub(super) fn as_of_view(id: &VersionId, table: &Name, position: Position) -> View {
+    let name = format!("{}__as_of_{position}__v{}g{}", stable_view(&id.projection, table), id.version, id.generation);
+    let statement = format!("CREATE VIEW {} AS SELECT * FROM {}", quote(&name), quote(&physical_table(id, table)));
+    View { name, statement }
 }
 
 /// Column names, quoted, with commas between.

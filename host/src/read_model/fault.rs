@@ -2,12 +2,31 @@
 
 use std::time::Duration;
 
+use super::writing::Writing;
+use super::{Error, ReadModel};
+
 /// Whether rows and checkpoint are to be committed apart.
 pub(super) fn commits_apart() -> bool {
-    std::env::var("FANTASCOPE_FAULT").is_ok_and(|fault| fault == "commit-apart")
+    is("commit-apart")
+}
+
+/// Whether the stable names and the live pointer are to be switched apart.
+pub(super) fn switches_apart() -> bool {
+    is("switch-apart")
+}
+
+fn is(wanted: &str) -> bool {
+    std::env::var("FANTASCOPE_FAULT").is_ok_and(|fault| fault == wanted)
 }
 
 /// Gives a killer time to hit between the two commits.
 pub(super) async fn pause_between() {
     tokio::time::sleep(Duration::from_millis(2)).await;
+}
+
+/// Commits what is done so far, and goes on in a second transaction.
+pub(super) async fn commit_halfway(read_model: &ReadModel, writing: Writing) -> Result<Writing, Error> {
+    writing.commit().await?;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    read_model.begin().await
 }

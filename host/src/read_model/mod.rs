@@ -3,16 +3,26 @@
 //! Level 1: knows tables, changes and databases; knows no guest and no event store.
 
 mod commit;
+mod compare;
 mod ddl;
 #[cfg(feature = "fault-injection")]
 mod fault;
 mod open;
+mod operations;
 mod packed;
+mod pair;
+mod plugins;
 mod query;
+mod record;
 mod rows;
 mod versions;
+mod writing;
 
 pub use commit::{Checkpoint, Commit, TableChanges, Writer};
+pub use compare::{Comparison, Presence, RowDifference, Snapshot, TableComparison};
 pub use open::{Error, ReadModel};
+pub use operations::{NewOperation, Operation, Outcome};
+pub use plugins::{SeenFile, Source, UpcasterSet};
 pub use query::{Condition, Query, QueryFault, TableRows};
-pub use versions::{Prepared, VersionRecord};
+pub use record::{Promote, State, VersionRecord};
+pub use versions::{NewVersion, Prepared, difference};

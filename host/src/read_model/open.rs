@@ -5,8 +5,10 @@ use sqlx::SqlitePool;
 use crate::change::{Name, VersionId};
 use crate::database::{Database, Error as DatabaseError};
 
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "projections", include_str!("../../../migrations/sqlite/read_model/0001_projections.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "projections", include_str!("../../../migrations/sqlite/read_model/0001_projections.sql")),
+    (2, "versions side by side", include_str!("../../../migrations/sqlite/read_model/0002_versions_side_by_side.sql")),
+];
 
 /// Readers of the read models at once; further ones wait.
 const READERS: u32 = 8;
@@ -26,6 +28,14 @@ pub enum Error {
     TablesChanged { id: VersionId, difference: String },
     #[error("projection {projection}: the name `{view}` of its table is taken in the database, choose another")]
     NameTaken { projection: Name, view: String },
+    #[error("projection {id} is not there: it was never built, or it is retired")]
+    UnknownVersion { id: VersionId },
+    #[error("projection {id} is live, so its tables are not dropped")]
+    Live { id: VersionId },
+    #[error("the partitions of projection {id} stand at different positions")]
+    Uneven { id: VersionId },
+    #[error("{reason}")]
+    Trial { reason: String },
     #[error("what the host wrote about projection {id} cannot be read: {reason}")]
     Unreadable { id: VersionId, reason: String },
 }
@@ -38,6 +48,8 @@ impl Error {
             Self::Fenced { .. } => "fenced",
             Self::TablesChanged { .. } => "tables_changed",
             Self::NameTaken { .. } => "name_taken",
+            Self::UnknownVersion { .. } => "unknown_version",
+            Self::Live { .. } => "version_live",
             _ => "unavailable",
         }
     }

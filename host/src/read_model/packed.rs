@@ -2,6 +2,7 @@
 //! A row fetched through sqlx costs several times as much.
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
+use serde_json::{Map, Value};
 
 use super::ddl::quote;
 use crate::change::{Cells, Column, ColumnDefinition, ColumnType};
@@ -29,6 +30,19 @@ pub(super) fn decode(json: &str, columns: &[ColumnDefinition]) -> serde_json::Re
     let mut deserializer = serde_json::Deserializer::from_str(json);
     RowsSeed(&mut decoded).deserialize(&mut deserializer)?;
     Ok((decoded.numbers, decoded.columns))
+}
+
+/// Cuts like `decode`, and gives each number with its row as people read it.
+pub(super) fn decode_objects(
+    json: &str,
+    columns: &[ColumnDefinition],
+) -> serde_json::Result<Vec<(u32, Map<String, Value>)>> {
+    let (numbers, cells) = decode(json, columns)?;
+    let object = |row: usize| -> Map<String, Value> {
+        let cells = columns.iter().zip(&cells);
+        cells.map(|(column, cells)| (column.name.to_string(), cells.to_json(column.of_type, row))).collect()
+    };
+    Ok(numbers.into_iter().enumerate().map(|(row, number)| (number, object(row))).collect())
 }
 
 struct Decoded {

@@ -8,7 +8,7 @@ use sqlx::{Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::ddl::{names, physical_table, quote};
-use super::packed::{decode, expressions};
+use super::packed::{decode_objects, expressions};
 use super::{Error, ReadModel};
 use crate::change::{ColumnDefinition, ColumnType, TableDefinition, VersionId};
 use crate::event::Timestamp;
@@ -68,14 +68,8 @@ impl ReadModel {
         let mut connection = self.readers.acquire().await?;
         let json = run(&mut connection, sql).await?;
         let unreadable = |fault: serde_json::Error| Error::Unreadable { id: id.clone(), reason: fault.to_string() };
-        let (numbers, columns) = decode(&json, &table.columns).map_err(unreadable)?;
-        let row = |row: usize| -> Map<String, Value> {
-            let cells = table.columns.iter().zip(&columns);
-            cells
-                .map(|(definition, column)| (definition.name.to_string(), column.to_json(definition.of_type, row)))
-                .collect()
-        };
-        let rows: Vec<_> = (0..numbers.len()).map(row).collect();
+        let rows = decode_objects(&json, &table.columns).map_err(unreadable)?;
+        let rows: Vec<_> = rows.into_iter().map(|(_, row)| row).collect();
         let next = (rows.len() == query.limit).then(|| rows.last().map(|last| cursor(table, last))).flatten();
         Ok(TableRows { rows, next })
     }

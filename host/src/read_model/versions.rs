@@ -1,38 +1,52 @@
-//! Versions of projections: made, found again, shown under the stable names.
+//! Versions of projections: made, taken over, shown under the stable names, retired.
 
-use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
-use uuid::Uuid;
+use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::commit::Checkpoint;
-use super::ddl::{create_indexes, create_table, physical_table, point_view, quote, stable_view};
-use super::{Error, ReadModel};
+use super::ddl::{as_of_view, create_indexes, create_table, physical_table, point_view, quote, stable_view};
+use super::operations::{end_running, note};
+use super::record::{checkpoint_of, record, records};
+use super::writing::Writing;
+use super::{Error, NewOperation, Outcome, Promote, ReadModel, State};
 use crate::change::{Digest, Manifest, Name, TableDefinition, VersionId};
 use crate::database::Durability;
 use crate::event::{Position, Timestamp};
 
-/// A version that is ready to be folded.
+/// A partition of a version that is ready to be folded.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     pub id: VersionId,
+    /// Which of its partitions, from 0.
+    pub partition: u32,
+    /// The component that is about to fold it.
+    pub digest: Digest,
     /// Where to go on.
     pub checkpoint: Checkpoint,
     /// The fence: commits bear it, and only the latest owner's is good.
     pub epoch: i64,
-    /// Whether the stable names show it.
-    pub live: bool,
 }
 
-/// What is stored about a version.
+/// A version that is to be built.
 #[derive(Clone, Debug)]
-pub struct VersionRecord {
-    pub id: VersionId,
-    pub digest: String,
-    pub tables: Vec<TableDefinition>,
-    pub created_at: Timestamp,
-    /// Whether the stable names show it.
-    pub live: bool,
-    pub checkpoint: Checkpoint,
-    pub checkpoint_at: Timestamp,
+pub struct NewVersion {
+    pub digest: Digest,
+    pub promote: Promote,
+    /// The end of the backfill: the head of the store now.
+    pub until: Position,
+    /// For a build of the past: its last position.
+    pub as_of: Option<Position>,
+    /// How many partitions are folded at once.
+    pub partitions: u32,
+    /// The set of upcasters to read the history with.
+    pub upcasters: u32,
+}
+
+impl NewVersion {
+    /// A version without ado: one partition, promoted by hand.
+    #[must_use]
+    pub fn plain(digest: Digest) -> Self {
+        Self { digest, promote: Promote::Manual, until: Position::START, as_of: None, partitions: 1, upcasters: 0 }
+    }
 }
 
 impl ReadModel {
@@ -43,29 +57,90 @@ impl ReadModel {
     /// [`Error::TablesChanged`] if it was built with other tables;
     /// [`Error::NameTaken`] if a stable name belongs to something else.
     pub async fn prepare(&self, manifest: &Manifest, digest: Digest) -> Result<Prepared, Error> {
-        let _turn = self.database.turn_to_write().await;
-        let mut connection = self.database.writer(Durability::Full).await?;
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        let id = match latest_generation(&mut transaction, &manifest.name, manifest.version).await? {
-            Some((generation, tables)) => {
-                let id = VersionId { projection: manifest.name.clone(), version: manifest.version, generation };
-                expect_tables(&id, &tables, &manifest.tables)?;
-                note_digest(&mut transaction, &id, digest).await?;
-                id
+        let known = self.versions_of(manifest.name.as_str()).await?;
+        let latest = known.into_iter().rfind(|known| {
+            known.id.version == manifest.version && known.state != State::Retired && known.as_of.is_none()
+        });
+        let id = match latest {
+            Some(known) => {
+                expect_tables(&known.id, &known.tables, &manifest.tables)?;
+                known.id
             }
-            None => create(&mut transaction, manifest, digest).await?,
-        };
-        let live = match live_version(&mut transaction, &manifest.name).await? {
-            Some(live) => live == id,
             None => {
-                show(&mut transaction, &id, &manifest.tables).await?;
-                true
+                let operation =
+                    NewOperation { operation: "deploy", actor: "host".to_owned(), ..NewOperation::default() };
+                self.create(manifest, &NewVersion::plain(digest), operation).await?.0
             }
         };
-        let (checkpoint, epoch) = take_over(&mut transaction, &id).await?;
-        transaction.commit().await?;
-        connection.close().await?;
-        Ok(Prepared { id, checkpoint, epoch, live })
+        self.take_over(&id, 0, digest).await
+    }
+
+    /// Makes the tables of a new version, or of a new generation of one that is there.
+    /// The first version of a projection is live at once. Gives its name and the number
+    /// of the operation, which runs until the version has caught up.
+    ///
+    /// # Errors
+    /// [`Error::NameTaken`] if a name belongs to something else.
+    pub async fn create(
+        &self,
+        manifest: &Manifest,
+        new: &NewVersion,
+        operation: NewOperation,
+    ) -> Result<(VersionId, i64), Error> {
+        let mut writing = self.begin().await?;
+        let generation = next_generation(writing.connection(), &manifest.name, manifest.version).await?;
+        let id = VersionId { projection: manifest.name.clone(), version: manifest.version, generation };
+        insert(writing.connection(), &id, manifest, new).await?;
+        for table in &manifest.tables {
+            refuse_taken(writing.connection(), &id.projection, &physical_table(&id, &table.name)).await?;
+            sqlx::query(AssertSqlSafe(create_table(&id, table))).execute(writing.connection()).await?;
+        }
+        match new.as_of {
+            Some(position) => {
+                for table in &manifest.tables {
+                    let view = as_of_view(&id, &table.name, position);
+                    refuse_taken(writing.connection(), &id.projection, &view.name).await?;
+                    sqlx::query(AssertSqlSafe(view.statement)).execute(writing.connection()).await?;
+                }
+            }
+            None if live_version(writing.connection(), &id.projection).await?.is_none() => {
+                show(&mut writing, &id, &manifest.tables).await?;
+            }
+            None => {}
+        }
+        let operation = NewOperation {
+            subject: id.projection.to_string(),
+            version: Some(id.version),
+            generation: Some(generation),
+            to: Some(new.digest),
+            ..operation
+        };
+        let number = note(&mut writing, &operation, Outcome::Running).await?;
+        writing.commit().await?;
+        Ok((id, number))
+    }
+
+    /// Takes a partition of a version over from whoever held it: their commits fail from now on.
+    ///
+    /// # Errors
+    /// [`Error::UnknownVersion`] if it is not there.
+    pub async fn take_over(&self, id: &VersionId, partition: u32, digest: Digest) -> Result<Prepared, Error> {
+        let mut writing = self.begin().await?;
+        let row = sqlx::query(
+            "UPDATE fantascope_checkpoints SET epoch = epoch + 1 \
+             WHERE projection = ? AND version = ? AND generation = ? AND partition = ? \
+             RETURNING position, event_id, event_position, epoch",
+        )
+        .bind(id.projection.to_string())
+        .bind(id.version)
+        .bind(id.generation)
+        .bind(partition)
+        .fetch_optional(writing.connection())
+        .await?
+        .ok_or_else(|| Error::UnknownVersion { id: id.clone() })?;
+        let epoch = sqlx::Row::try_get(&row, "epoch")?;
+        writing.commit().await?;
+        Ok(Prepared { id: id.clone(), partition, digest, checkpoint: checkpoint_of(&row)?, epoch })
     }
 
     /// Makes those indexes of `id` that are missing. They are made when a version has
@@ -75,103 +150,186 @@ impl ReadModel {
     /// # Errors
     /// If the database fails.
     pub async fn finish_indexes(&self, id: &VersionId, tables: &[TableDefinition]) -> Result<(), Error> {
+        let statements: Vec<String> = tables.iter().flat_map(|table| create_indexes(id, table)).collect();
+        if statements.is_empty() {
+            return Ok(());
+        }
         let mut connection = self.database.writer(Durability::Full).await?;
         // SQLite sorts in as much memory as its page cache may take.
         sqlx::query("PRAGMA cache_size = -8192").execute(&mut connection).await?;
-        for statement in tables.iter().flat_map(|table| create_indexes(id, table)) {
+        for statement in statements {
             let _turn = self.database.turn_to_write().await;
             sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await?;
         }
-        connection.close().await?;
+        sqlx::Connection::close(connection).await?;
         Ok(())
     }
 
-    /// Lets the stable names show `id`, all at once, if they show a lower version now.
-    /// Says whether they did.
+    /// Notes that `id` has caught up, or has reached the end of its build. Says whether
+    /// that is new.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn finish_build(&self, id: &VersionId) -> Result<bool, Error> {
+        let mut writing = self.begin().await?;
+        let before = record(writing.connection(), id).await?;
+        if before.state != State::Building {
+            return Ok(false);
+        }
+        set_state(writing.connection(), id, State::Ready).await?;
+        end_running(writing.connection(), id, Outcome::Done, before.position()).await?;
+        writing.commit().await?;
+        Ok(true)
+    }
+
+    /// Lets the stable names show `id`, all at once.
     ///
     /// # Errors
     /// If the database fails, or a name is taken.
-    pub async fn promote_if_higher(&self, id: &VersionId, tables: &[TableDefinition]) -> Result<bool, Error> {
-        let _turn = self.database.turn_to_write().await;
-        let mut connection = self.database.writer(Durability::Full).await?;
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        let lower = live_version(&mut transaction, &id.projection)
-            .await?
-            .is_none_or(|live| (live.version, live.generation) < (id.version, id.generation));
-        if lower {
-            show(&mut transaction, id, tables).await?;
+    pub async fn promote(&self, id: &VersionId, operation: NewOperation) -> Result<(), Error> {
+        let mut writing = self.begin().await?;
+        let green = record(writing.connection(), id).await?;
+        let from = match live_version(writing.connection(), &id.projection).await? {
+            Some(live) => Some(record(writing.connection(), &live).await?.digest),
+            None => None,
+        };
+        show(&mut writing, id, &green.tables).await?;
+        #[cfg(feature = "fault-injection")]
+        if super::fault::switches_apart() {
+            writing = super::fault::commit_halfway(self, writing).await?;
         }
-        transaction.commit().await?;
-        connection.close().await?;
-        Ok(lower)
+        point_live(writing.connection(), id).await?;
+        let operation = NewOperation { from, to: Some(green.digest), position: Some(green.position()), ..operation };
+        note(&mut writing, &operation, Outcome::Done).await?;
+        writing.commit().await
     }
 
-    /// Every version that was ever built, by name and version.
+    /// Lets `digest` run `id` from now on.
     ///
     /// # Errors
-    /// If the database can't be read.
-    pub async fn versions(&self) -> Result<Vec<VersionRecord>, Error> {
-        type Row = (String, i64, i64, String, String, i64, bool, i64, Option<Vec<u8>>, Option<i64>, i64);
-        let rows: Vec<Row> = sqlx::query_as(
-            "SELECT v.projection, v.version, v.generation, v.digest, v.tables, v.created_at, \
-                    EXISTS (SELECT 1 FROM fantascope_live l WHERE (l.projection, l.version, l.generation) = (v.projection, v.version, v.generation)), \
-                    c.position, c.event_id, c.event_position, c.updated_at \
-             FROM fantascope_versions v JOIN fantascope_checkpoints c USING (projection, version, generation) \
-             ORDER BY v.projection, v.version, v.generation",
+    /// If the database fails.
+    pub async fn swap(&self, id: &VersionId, digest: Digest, operation: NewOperation) -> Result<(), Error> {
+        let mut writing = self.begin().await?;
+        let before = record(writing.connection(), id).await?;
+        update(writing.connection(), id, "digest = ?", &digest.to_string()).await?;
+        let operation = NewOperation {
+            from: Some(before.digest),
+            to: Some(digest),
+            position: Some(before.position()),
+            ..operation
+        };
+        note(&mut writing, &operation, Outcome::Done).await?;
+        writing.commit().await
+    }
+
+    /// Pauses versions, or lets them go on; all of them at once.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn set_paused(&self, ids: &[VersionId], paused: bool, operation: &NewOperation) -> Result<(), Error> {
+        let mut writing = self.begin().await?;
+        for id in ids {
+            update(writing.connection(), id, "paused = ?", if paused { "1" } else { "0" }).await?;
+            let operation =
+                NewOperation { version: Some(id.version), generation: Some(id.generation), ..operation.clone() };
+            note(&mut writing, &operation, Outcome::Done).await?;
+        }
+        writing.commit().await
+    }
+
+    /// `id` is not to take over by itself any more.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn hold_back(&self, id: &VersionId) -> Result<(), Error> {
+        let mut writing = self.begin().await?;
+        update(writing.connection(), id, "promote = nullif(?, '')", "").await?;
+        writing.commit().await
+    }
+
+    /// Takes the stable names of `id`, which is live, away: no version is live then.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn remove_live(&self, id: &VersionId, operation: NewOperation) -> Result<(), Error> {
+        let mut writing = self.begin().await?;
+        let live = record(writing.connection(), id).await?;
+        for table in &live.tables {
+            let drop = format!("DROP VIEW IF EXISTS {}", quote(&stable_view(&id.projection, &table.name)));
+            sqlx::query(AssertSqlSafe(drop)).execute(writing.connection()).await?;
+        }
+        sqlx::query("DELETE FROM fantascope_live WHERE projection = ?")
+            .bind(id.projection.to_string())
+            .execute(writing.connection())
+            .await?;
+        note(&mut writing, &operation, Outcome::Done).await?;
+        writing.commit().await
+    }
+
+    /// Drops the tables of `id`, which must not be live.
+    ///
+    /// # Errors
+    /// [`Error::Live`] if it is.
+    pub async fn retire(&self, id: &VersionId, operation: NewOperation) -> Result<(), Error> {
+        let mut writing = self.begin().await?;
+        let gone = record(writing.connection(), id).await?;
+        if gone.live {
+            return Err(Error::Live { id: id.clone() });
+        }
+        for table in &gone.tables {
+            if let Some(position) = gone.as_of {
+                let view = as_of_view(id, &table.name, position).name;
+                let drop = format!("DROP VIEW IF EXISTS {}", quote(&view));
+                sqlx::query(AssertSqlSafe(drop)).execute(writing.connection()).await?;
+            }
+            let drop = format!("DROP TABLE IF EXISTS {}", quote(&physical_table(id, &table.name)));
+            sqlx::query(AssertSqlSafe(drop)).execute(writing.connection()).await?;
+        }
+        set_state(writing.connection(), id, State::Retired).await?;
+        end_running(writing.connection(), id, Outcome::Cancelled, gone.position()).await?;
+        let operation = NewOperation { from: Some(gone.digest), position: Some(gone.position()), ..operation };
+        note(&mut writing, &operation, Outcome::Done).await?;
+        writing.commit().await
+    }
+
+    /// Cuts `id`, all of whose partitions stand at the same position, into `count`.
+    ///
+    /// # Errors
+    /// [`Error::Uneven`] if they stand at different positions.
+    pub async fn repartition(&self, id: &VersionId, count: u32) -> Result<(), Error> {
+        let mut writing = self.begin().await?;
+        let before = record(writing.connection(), id).await?;
+        let first = before.checkpoints[0];
+        if before.checkpoints.iter().any(|checkpoint| checkpoint.position != first.position) {
+            return Err(Error::Uneven { id: id.clone() });
+        }
+        sqlx::query(
+            "DELETE FROM fantascope_checkpoints \
+             WHERE projection = ? AND version = ? AND generation = ? AND partition >= ?",
         )
-        .fetch_all(&self.readers)
+        .bind(id.projection.to_string())
+        .bind(id.version)
+        .bind(id.generation)
+        .bind(count)
+        .execute(writing.connection())
         .await?;
-        rows.into_iter()
-            .map(
-                |(
-                    projection,
-                    version,
-                    generation,
-                    digest,
-                    tables,
-                    created_at,
-                    live,
-                    position,
-                    event_id,
-                    event_position,
-                    updated_at,
-                )| {
-                    let id = version_id(&projection, version, generation)?;
-                    let tables = decode_tables(&id, &tables)?;
-                    let checkpoint = checkpoint(position, event_id, event_position);
-                    let (created_at, checkpoint_at) = (Timestamp(created_at), Timestamp(updated_at));
-                    Ok(VersionRecord { id, digest, tables, created_at, live, checkpoint, checkpoint_at })
-                },
-            )
-            .collect()
+        for partition in u32::try_from(before.checkpoints.len()).unwrap_or(u32::MAX)..count {
+            insert_checkpoint(writing.connection(), id, partition, first).await?;
+        }
+        writing.commit().await
     }
 }
 
-async fn latest_generation(
-    connection: &mut SqliteConnection,
-    projection: &Name,
-    version: u32,
-) -> Result<Option<(u32, String)>, Error> {
-    let found: Option<(i64, String)> = sqlx::query_as(
-        "SELECT generation, tables FROM fantascope_versions WHERE projection = ? AND version = ? ORDER BY generation DESC LIMIT 1",
-    )
-    .bind(projection.to_string())
-    .bind(version)
-    .fetch_optional(connection)
-    .await?;
-    Ok(found.map(|(generation, tables)| (u32::try_from(generation).unwrap_or(1), tables)))
-}
-
-fn expect_tables(id: &VersionId, stored: &str, declared: &[TableDefinition]) -> Result<(), Error> {
-    let stored = decode_tables(id, stored)?;
-    match difference(&stored, declared) {
+fn expect_tables(id: &VersionId, stored: &[TableDefinition], declared: &[TableDefinition]) -> Result<(), Error> {
+    match difference(stored, declared) {
         None => Ok(()),
         Some(difference) => Err(Error::TablesChanged { id: id.clone(), difference }),
     }
 }
 
 /// What sets `declared` apart from `stored`, for people.
-fn difference(stored: &[TableDefinition], declared: &[TableDefinition]) -> Option<String> {
+#[must_use]
+pub fn difference(stored: &[TableDefinition], declared: &[TableDefinition]) -> Option<String> {
     let lacking = |some: &[TableDefinition], others: &[TableDefinition]| {
         some.iter().find(|table| !others.iter().any(|other| other.name == table.name)).map(|table| table.name.clone())
     };
@@ -195,60 +353,107 @@ fn difference(stored: &[TableDefinition], declared: &[TableDefinition]) -> Optio
     (stored != declared).then(|| "the tables are in another order".to_owned())
 }
 
-async fn note_digest(connection: &mut SqliteConnection, id: &VersionId, digest: Digest) -> sqlx::Result<()> {
-    sqlx::query("UPDATE fantascope_versions SET digest = ? WHERE projection = ? AND version = ? AND generation = ?")
-        .bind(digest.to_string())
+async fn next_generation(connection: &mut SqliteConnection, projection: &Name, version: u32) -> Result<u32, Error> {
+    let known = records(connection, "WHERE v.projection = ?", projection.as_str()).await?;
+    let generations = known.iter().filter(|known| known.id.version == version).map(|known| known.id.generation);
+    Ok(generations.max().unwrap_or(0) + 1)
+}
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    id: &VersionId,
+    manifest: &Manifest,
+    new: &NewVersion,
+) -> Result<(), Error> {
+    let tables = serde_json::to_string(&manifest.tables)
+        .map_err(|fault| Error::Unreadable { id: id.clone(), reason: fault.to_string() })?;
+    sqlx::query(
+        "INSERT INTO fantascope_versions (projection, version, generation, digest, tables, created_at, state, promote, \
+         built_until, as_of, upcasters) VALUES (?, ?, ?, ?, ?, ?, 'building', ?, ?, ?, ?)",
+    )
+    .bind(id.projection.to_string())
+    .bind(id.version)
+    .bind(id.generation)
+    .bind(new.digest.to_string())
+    .bind(tables)
+    .bind(Timestamp::now().0)
+    .bind(new.promote.as_sql())
+    .bind(new.until.to_sql())
+    .bind(new.as_of.map(Position::to_sql))
+    .bind(new.upcasters)
+    .execute(&mut *connection)
+    .await?;
+    for partition in 0..new.partitions.max(1) {
+        insert_checkpoint(connection, id, partition, Checkpoint::default()).await?;
+    }
+    Ok(())
+}
+
+async fn insert_checkpoint(
+    connection: &mut SqliteConnection,
+    id: &VersionId,
+    partition: u32,
+    checkpoint: Checkpoint,
+) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO fantascope_checkpoints (projection, version, generation, partition, position, event_id, \
+         event_position, epoch, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?)",
+    )
+    .bind(id.projection.to_string())
+    .bind(id.version)
+    .bind(id.generation)
+    .bind(partition)
+    .bind(checkpoint.position.to_sql())
+    .bind(checkpoint.last_event.map(|(_, id)| id.as_bytes().to_vec()))
+    .bind(checkpoint.last_event.map(|(position, _)| position.to_sql()))
+    .bind(Timestamp::now().0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Sets one column of `id`; `assignment` is `column = ?`.
+async fn update(
+    connection: &mut SqliteConnection,
+    id: &VersionId,
+    assignment: &'static str,
+    value: &str,
+) -> Result<(), Error> {
+    let sql =
+        format!("UPDATE fantascope_versions SET {assignment} WHERE projection = ? AND version = ? AND generation = ?");
+    sqlx::query(AssertSqlSafe(sql))
+        .bind(value.to_owned())
         .bind(id.projection.to_string())
         .bind(id.version)
         .bind(id.generation)
         .execute(connection)
-        .await
-        .map(|_| ())
+        .await?;
+    Ok(())
 }
 
-async fn create(connection: &mut SqliteConnection, manifest: &Manifest, digest: Digest) -> Result<VersionId, Error> {
-    let id = VersionId { projection: manifest.name.clone(), version: manifest.version, generation: 1 };
-    let tables = serde_json::to_string(&manifest.tables)
-        .map_err(|fault| Error::Unreadable { id: id.clone(), reason: fault.to_string() })?;
-    let now = Timestamp::now();
-    sqlx::query("INSERT INTO fantascope_versions (projection, version, generation, digest, tables, created_at) VALUES (?, ?, ?, ?, ?, ?)")
-        .bind(id.projection.to_string())
-        .bind(id.version)
-        .bind(id.generation)
-        .bind(digest.to_string())
-        .bind(tables)
-        .bind(now.0)
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query("INSERT INTO fantascope_checkpoints (projection, version, generation, partition, position, epoch, updated_at) VALUES (?, ?, ?, 0, 0, 0, ?)")
-        .bind(id.projection.to_string())
-        .bind(id.version)
-        .bind(id.generation)
-        .bind(now.0)
-        .execute(&mut *connection)
-        .await?;
-    for table in &manifest.tables {
-        refuse_taken(connection, &id.projection, &physical_table(&id, &table.name)).await?;
-        sqlx::query(AssertSqlSafe(create_table(&id, table))).execute(&mut *connection).await?;
-    }
-    Ok(id)
+async fn set_state(connection: &mut SqliteConnection, id: &VersionId, state: State) -> Result<(), Error> {
+    update(connection, id, "state = ?", state.as_str()).await
 }
 
 async fn live_version(connection: &mut SqliteConnection, projection: &Name) -> Result<Option<VersionId>, Error> {
-    let live: Option<(i64, i64)> =
+    let live: Option<(u32, u32)> =
         sqlx::query_as("SELECT version, generation FROM fantascope_live WHERE projection = ?")
             .bind(projection.to_string())
             .fetch_optional(connection)
             .await?;
-    live.map(|(version, generation)| version_id(projection.as_str(), version, generation)).transpose()
+    Ok(live.map(|(version, generation)| VersionId { projection: projection.clone(), version, generation }))
 }
 
-async fn show(connection: &mut SqliteConnection, id: &VersionId, tables: &[TableDefinition]) -> Result<(), Error> {
+/// Points the stable names at `id`.
+async fn show(writing: &mut Writing, id: &VersionId, tables: &[TableDefinition]) -> Result<(), Error> {
+    let connection = writing.connection();
     if let Some(before) = live_version(connection, &id.projection).await? {
-        for table in stored_tables(connection, &before).await? {
+        for table in record(connection, &before).await?.tables {
             let drop = format!("DROP VIEW IF EXISTS {}", quote(&stable_view(&id.projection, &table.name)));
             sqlx::query(AssertSqlSafe(drop)).execute(&mut *connection).await?;
         }
+    } else {
+        point_live(connection, id).await?;
     }
     for table in tables {
         refuse_taken(connection, &id.projection, &stable_view(&id.projection, &table.name)).await?;
@@ -256,6 +461,25 @@ async fn show(connection: &mut SqliteConnection, id: &VersionId, tables: &[Table
             sqlx::query(AssertSqlSafe(statement)).execute(&mut *connection).await?;
         }
     }
+    Ok(())
+}
+
+/// Makes `id` the live version: the pointer, and since when.
+async fn point_live(connection: &mut SqliteConnection, id: &VersionId) -> Result<(), Error> {
+    let now = Timestamp::now().0;
+    if let Some(before) = live_version(connection, &id.projection).await?.filter(|before| before != id) {
+        update(connection, &before, "live_to = CAST(? AS INTEGER)", &now.to_string()).await?;
+    }
+    sqlx::query(
+        "UPDATE fantascope_versions SET live_from = coalesce(live_from, ?), live_to = NULL, promote = NULL \
+         WHERE projection = ? AND version = ? AND generation = ?",
+    )
+    .bind(now)
+    .bind(id.projection.to_string())
+    .bind(id.version)
+    .bind(id.generation)
+    .execute(&mut *connection)
+    .await?;
     sqlx::query(
         "INSERT INTO fantascope_live (projection, version, generation, since) VALUES (?, ?, ?, ?) \
          ON CONFLICT (projection) DO UPDATE SET version = excluded.version, generation = excluded.generation, since = excluded.since",
@@ -263,7 +487,7 @@ async fn show(connection: &mut SqliteConnection, id: &VersionId, tables: &[Table
     .bind(id.projection.to_string())
     .bind(id.version)
     .bind(id.generation)
-    .bind(Timestamp::now().0)
+    .bind(now)
     .execute(connection)
     .await?;
     Ok(())
@@ -276,49 +500,4 @@ async fn refuse_taken(connection: &mut SqliteConnection, projection: &Name, name
         .fetch_one(connection)
         .await?;
     if taken { Err(Error::NameTaken { projection: projection.clone(), view: name.to_owned() }) } else { Ok(()) }
-}
-
-async fn stored_tables(connection: &mut SqliteConnection, id: &VersionId) -> Result<Vec<TableDefinition>, Error> {
-    let (tables,): (String,) = sqlx::query_as(
-        "SELECT tables FROM fantascope_versions WHERE projection = ? AND version = ? AND generation = ?",
-    )
-    .bind(id.projection.to_string())
-    .bind(id.version)
-    .bind(id.generation)
-    .fetch_one(connection)
-    .await?;
-    decode_tables(id, &tables)
-}
-
-async fn take_over(connection: &mut SqliteConnection, id: &VersionId) -> sqlx::Result<(Checkpoint, i64)> {
-    let (position, event_id, event_position, epoch): (i64, Option<Vec<u8>>, Option<i64>, i64) = sqlx::query_as(
-        "UPDATE fantascope_checkpoints SET epoch = epoch + 1 \
-         WHERE projection = ? AND version = ? AND generation = ? AND partition = 0 \
-         RETURNING position, event_id, event_position, epoch",
-    )
-    .bind(id.projection.to_string())
-    .bind(id.version)
-    .bind(id.generation)
-    .fetch_one(connection)
-    .await?;
-    Ok((checkpoint(position, event_id, event_position), epoch))
-}
-
-fn checkpoint(position: i64, event_id: Option<Vec<u8>>, event_position: Option<i64>) -> Checkpoint {
-    let last_event =
-        event_position.map(Position::from_sql).zip(event_id.and_then(|bytes| Uuid::from_slice(&bytes).ok()));
-    Checkpoint { position: Position::from_sql(position), last_event }
-}
-
-fn version_id(projection: &str, version: i64, generation: i64) -> Result<VersionId, Error> {
-    let decode = |reason: String| sqlx::Error::Decode(reason.into());
-    Ok(VersionId {
-        projection: projection.parse().map_err(decode)?,
-        version: u32::try_from(version).unwrap_or(u32::MAX),
-        generation: u32::try_from(generation).unwrap_or(u32::MAX),
-    })
-}
-
-fn decode_tables(id: &VersionId, json: &str) -> Result<Vec<TableDefinition>, Error> {
-    serde_json::from_str(json).map_err(|fault| Error::Unreadable { id: id.clone(), reason: fault.to_string() })
 }

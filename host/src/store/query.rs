@@ -51,6 +51,19 @@ impl Store {
         rows.iter().map(|row| decode(row).map_err(Error::from)).collect()
     }
 
+    /// The position before the first event that happened after `time`; none if there is no such event.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn position_before(&self, time: Timestamp) -> Result<Option<Position>, Error> {
+        let first: Option<i64> =
+            sqlx::query_scalar("SELECT position FROM events WHERE event_timestamp > ? ORDER BY position LIMIT 1")
+                .bind(time.0)
+                .fetch_optional(&self.readers)
+                .await?;
+        Ok(first.map(|first| Position::from_sql(first - 1)))
+    }
+
     /// The id of the event at `position`, if there is one.
     ///
     /// # Errors

@@ -1,12 +1,16 @@
 //! A host over a new store, and what it answers.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use fantascope::database::Database;
-use fantascope::http::{self, Api, PluginList};
+use fantascope::deployment::{Deployments, Foundation, Keep, Policy, WhenRowsDiffer};
+use fantascope::guest::{Sandbox, Settings};
+use fantascope::http::{self, Api};
 use fantascope::limits::Limits;
-use fantascope::read_model::ReadModel;
+use fantascope::read_model::{Promote, ReadModel};
 use fantascope::store::Store;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -19,6 +23,42 @@ pub(crate) struct Host {
     _folder: tempfile::TempDir,
     pub(crate) api: Api,
     router: Router,
+}
+
+/// Whatever a test does not say otherwise.
+const POLICY: Policy = Policy {
+    promote: Promote::Manual,
+    when_rows_differ: WhenRowsDiffer::Build,
+    sample_events: 1_000,
+    workers: 1,
+    keep_previous: Keep::Latest(1),
+    keep_as_of: Duration::from_secs(60),
+};
+
+/// What a host over the store in `folder` serves.
+pub(crate) async fn api(folder: &std::path::Path, limits: Limits) -> Api {
+    let database = Database::open(&format!("sqlite:{}/store.sqlite", folder.display())).await.expect("a database");
+    let store = Store::open(&database, &limits).await.expect("a store");
+    let read_model = ReadModel::open(&database).await.expect("read models");
+    let deployments = Deployments::open(Foundation {
+        store: store.clone(),
+        read_model: read_model.clone(),
+        sandbox: sandbox(&limits),
+        limits: limits.clone(),
+        policy: POLICY,
+        poll: Duration::from_millis(5),
+    })
+    .await
+    .expect("deployments");
+    let board = deployments.projections().board();
+    Api { store, read_model, board, deployments, limits, token: None, actor: "a test".to_owned() }
+}
+
+/// A sandbox whose compiled code all tests share: it depends on nothing else.
+fn sandbox(limits: &Limits) -> Sandbox {
+    let program = std::path::PathBuf::from(env!("CARGO_BIN_EXE_fantascope"));
+    let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
+    Sandbox::new(Settings { program, cache, limits: limits.clone() }).expect("a sandbox")
 }
 
 /// An answer, read to its end.
@@ -46,16 +86,7 @@ impl Host {
 
     pub(crate) async fn with_limits(limits: Limits, change: impl FnOnce(&mut Api)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let database =
-            Database::open(&format!("sqlite:{}/store.sqlite", folder.path().display())).await.expect("a database");
-        let mut api = Api {
-            store: Store::open(&database, &limits).await.expect("a store"),
-            read_model: ReadModel::open(&database).await.expect("read models"),
-            board: Default::default(),
-            limits,
-            token: None,
-            plugins: PluginList::default(),
-        };
+        let mut api = api(folder.path(), limits).await;
         change(&mut api);
         Self { _folder: folder, router: http::router(api.clone()), api }
     }

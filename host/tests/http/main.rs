@@ -5,3 +5,4 @@ mod appending;
 mod host;
 mod operation;
 mod reading;
+mod socket;

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::StatusCode;
-use fantascope::http::{PluginInfo, PluginStatus};
+use fantascope::deployment::{PluginInfo, PluginStatus};
 use serde_json::json;
 
 use crate::host::{Host, event, request};
@@ -20,10 +20,11 @@ async fn lists_plugins() {
         size_bytes: 7,
         status: PluginStatus::Refused,
         error: Some("it is no component".to_owned()),
+        ..PluginInfo::default()
     };
-    host.api.plugins.put(plugin.clone());
-    host.api.plugins.put(PluginInfo { file: "a.wasm".to_owned(), ..plugin.clone() });
-    host.api.plugins.put(PluginInfo { size_bytes: 8, ..plugin });
+    host.api.deployments.plugins().put(plugin.clone());
+    host.api.deployments.plugins().put(PluginInfo { file: "a.wasm".to_owned(), ..plugin.clone() });
+    host.api.deployments.plugins().put(PluginInfo { size_bytes: 8, ..plugin });
     let plugins = host.get("/v1/plugins").await.json();
     assert_eq!(
         (&plugins[0]["file"], &plugins[1]["file"], &plugins[1]["size_bytes"]),
@@ -78,10 +79,21 @@ async fn the_description_lists_every_route_of_the_contract() {
             "/v1/aggregates/{type}/{id}/events",
             "/v1/events",
             "/v1/events/live",
+            "/v1/operations",
             "/v1/plugins",
+            "/v1/plugins/{file}",
             "/v1/projections",
             "/v1/projections/{name}",
+            "/v1/projections/{name}/cancel",
+            "/v1/projections/{name}/live",
+            "/v1/projections/{name}/pause",
+            "/v1/projections/{name}/promote",
+            "/v1/projections/{name}/rebuild",
+            "/v1/projections/{name}/resume",
+            "/v1/projections/{name}/rollback",
             "/v1/projections/{name}/tables/{table}",
+            "/v1/projections/{name}/verify",
+            "/v1/upcasters/{name}/rebuild",
         ]
     );
     for (path, methods) in document["paths"].as_object().expect("paths") {

@@ -2,8 +2,11 @@
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::time::Duration;
 
-use fantascope::catalogue::{Entry, Rejected, scan};
+use fantascope::catalogue::{
+    Entry, Rejected, Watch, WatchSettings, admit, reject_clashes, reject_superseded, reject_twins,
+};
 use fantascope::change::{ColumnDefinition, ColumnType, Digest, Manifest, Name, Subscription, TableDefinition};
 use fantascope::guest::{Refusal, Sandbox};
 use fantascope::limits::Limits;
@@ -29,7 +32,19 @@ fn entries(folder: &Path, sandbox: &Sandbox) -> Vec<(String, String, String)> {
         Ok(_) => (entry.file, "ok".to_owned(), String::new()),
         Err(rejected) => (entry.file, rejected.code().to_owned(), rejected.to_string()),
     };
-    scan(folder, sandbox).unwrap().into_iter().map(told).collect()
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "wasm"));
+    files.sort();
+    let mut entries: Vec<Entry> = files.iter().map(|path| admit(path, sandbox)).collect();
+    reject_twins(&mut entries);
+    reject_superseded(&mut entries);
+    reject_clashes(&mut entries);
+    entries.into_iter().map(told).collect()
+}
+
+fn watch(folder: &Path) -> WatchSettings {
+    let (settle, rescan) = (Duration::from_millis(10), Duration::from_secs(5));
+    WatchSettings { folder: folder.to_owned(), settle, rescan, plugin_bytes_max: PLUGIN_BYTES_MAX }
 }
 
 #[test]
@@ -123,9 +138,10 @@ fn files_that_cannot_be_read_are_listed() {
 #[test]
 fn a_missing_folder_is_made_and_one_that_is_none_is_named() {
     let place = Place::new();
-    assert!(scan(&place.path("new/plugins"), &place.sandbox()).unwrap().is_empty());
+    let (_, found) = Watch::open(watch(&place.path("new/plugins"))).unwrap();
+    assert!(found.is_empty());
     std::fs::write(place.path("file"), "").unwrap();
-    let fault = scan(&place.path("file"), &place.sandbox()).unwrap_err().to_string();
+    let fault = Watch::open(watch(&place.path("file"))).unwrap_err().to_string();
     assert!(fault.contains("name another as plugins.dir"), "{fault}");
 }
 

@@ -6,6 +6,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod admission;
+mod comparison;
+mod deployment;
 mod guests;
 mod history;
 mod hostile;
@@ -13,6 +15,8 @@ mod lies;
 mod place;
 mod replay;
 mod scenarios;
+mod stage;
 mod tail;
 mod tidy;
 mod upcasters;
+mod watch;

@@ -92,7 +92,7 @@ impl Place {
         for Admitted { digest, kind, .. } in admitted {
             if let Kind::Projection(plugin) = kind {
                 let manifest = Arc::clone(&plugin.manifest);
-                ids.push(projections.start(manifest, digest, move || sandboxed(plugin.clone())).await.unwrap());
+                ids.push(projections.start(manifest, digest, sandboxed(plugin)).await.unwrap());
             }
         }
         Host { store, read_model, projections, ids }
@@ -142,7 +142,7 @@ impl Host {
 
     /// All rows of a table, by key.
     pub(crate) async fn rows(&self, projection: &str, table: &str) -> Vec<Value> {
-        let (id, definition) = self.projections.board().table(projection, None, table).unwrap();
+        let (id, definition) = self.projections.board().table(projection, table, |_, live| live).unwrap();
         let query = Query { limit: 1_000_000, ..Query::default() };
         let found = self.read_model.query(&id, &definition, &query).await.unwrap();
         found.rows.into_iter().map(Value::Object).collect()
@@ -152,6 +152,6 @@ impl Host {
     pub(crate) async fn checkpoint(&self, projection: &str) -> u64 {
         let id = self.ids.iter().find(|id| id.projection.as_str() == projection).unwrap();
         let versions = self.read_model.versions().await.unwrap();
-        versions.iter().find(|version| version.id == *id).unwrap().checkpoint.position.0
+        versions.iter().find(|version| version.id == *id).unwrap().position().0
     }
 }

@@ -8,7 +8,9 @@ const LEVELS: &[&[&str]] = &[
     &["limits", "event", "change"],
     &["database", "store", "read_model", "guest", "upcast", "route"],
     &["projection"],
-    &["catalogue", "http"],
+    &["catalogue"],
+    &["deployment"],
+    &["http"],
     &["config", "demo", "app"],
     &["cli"],
 ];
@@ -29,6 +31,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("wasmparser", &["guest"]),
     ("sqlx", &["database", "store", "read_model"]),
     ("clap", &["cli"]),
+    ("notify", &["catalogue"]),
+    ("notify_debouncer_full", &["catalogue"]),
 ];
 
 /// Names that say nothing.

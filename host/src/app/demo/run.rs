@@ -54,7 +54,7 @@ pub async fn run(config: &Config, options: DemoOptions) -> anyhow::Result<()> {
     let server = spawn_server(listener, &host, config, stop.clone());
     let outcome = show(&host, &options, &progress, &url, &stop).await;
     stop.cancel();
-    host.projections.drain().await;
+    host.deployments.drain().await;
     server.await??;
     outcome
 }

@@ -60,7 +60,7 @@ async fn rows(
     condition: Option<(&str, &str)>,
     limit: usize,
 ) -> anyhow::Result<Vec<Map<String, Value>>> {
-    let Some((id, definition)) = host.projections.board().table(projection, None, table) else {
+    let Some((id, definition)) = host.projections.board().table(projection, table, |_, live| live) else {
         anyhow::bail!("projection `{projection}` does not run: see the errors above");
     };
     let condition = condition.map(|(column, value)| Condition { column: column.to_owned(), value: value.to_owned() });

@@ -3,11 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use fantascope::database::Database;
 use fantascope::event::NewEvent;
-use fantascope::http::{self, Api, PluginList};
+use fantascope::http;
 use fantascope::limits::Limits;
-use fantascope::read_model::ReadModel;
 use fantascope::store::{Expected, Store};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -30,19 +28,9 @@ struct Client(BufReader<TcpStream>);
 impl Server {
     async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let database =
-            Database::open(&format!("sqlite:{}/store.sqlite", folder.path().display())).await.expect("a database");
         let limits = Limits { live_clients_max: 2, ..Limits::default() };
-        let store = Store::open(&database, &limits).await.expect("a store");
-        let read_model = ReadModel::open(&database).await.expect("read models");
-        let api = Api {
-            store: store.clone(),
-            read_model,
-            board: Default::default(),
-            limits,
-            token: None,
-            plugins: PluginList::default(),
-        };
+        let api = crate::host::api(folder.path(), limits).await;
+        let store = api.store.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();

@@ -1,6 +1,4 @@
-//! Which plugins there are: the files of a folder, each admitted or refused.
-//!
-//! Level 3: knows guests and what upcasters need of each other; runs nothing.
+//! The files of a folder, each admitted or refused.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -67,29 +65,6 @@ pub struct Unusable {
     pub source: std::io::Error,
 }
 
-/// Admits every `.wasm` file of `folder`, in the order of their names. Makes the
-/// folder if it is missing. Takes as long as compiling takes: call it off the runtime.
-///
-/// # Errors
-/// If the folder can't be read. A file that is not fit is an entry that says so.
-pub fn scan(folder: &Path, sandbox: &Sandbox) -> Result<Vec<Entry>, Unusable> {
-    let unusable = |source| Unusable { folder: folder.to_owned(), source };
-    std::fs::create_dir_all(folder).map_err(unusable)?;
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unusable)? {
-        let path = entry.map_err(unusable)?.path();
-        if path.extension().is_some_and(|extension| extension == "wasm") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    let mut entries: Vec<Entry> = files.iter().map(|path| admit(path, sandbox)).collect();
-    reject_twins(&mut entries);
-    reject_superseded(&mut entries);
-    reject_clashes(&mut entries);
-    Ok(entries)
-}
-
 /// Reads a file once; what is hashed, checked and compiled are those bytes.
 #[must_use]
 pub fn admit(path: &Path, sandbox: &Sandbox) -> Entry {
@@ -98,8 +73,24 @@ pub fn admit(path: &Path, sandbox: &Sandbox) -> Entry {
         Ok(bytes) => bytes,
         Err((bytes, rejected)) => return Entry { file, bytes, digest: None, outcome: Err(rejected) },
     };
-    let outcome = sandbox.admit(&bytes).map_err(Rejected::from).and_then(refuse_reserved);
-    Entry { file, bytes: bytes.len() as u64, digest: Some(digest(&bytes)), outcome }
+    admit_bytes(&file, &bytes, sandbox)
+}
+
+/// Looks over what was read from `file`. Takes as long as compiling takes.
+#[must_use]
+pub fn admit_bytes(file: &str, bytes: &[u8], sandbox: &Sandbox) -> Entry {
+    let outcome = sandbox.admit(bytes).map_err(Rejected::from).and_then(refuse_reserved);
+    Entry { file: file.to_owned(), bytes: bytes.len() as u64, digest: Some(digest(bytes)), outcome }
+}
+
+impl Entry {
+    /// Refuses it beside a file that was deployed before as the same plugin.
+    pub fn reject_beside(&mut self, other: String, same_bytes: bool) {
+        if let Ok(admitted) = &self.outcome {
+            let what = what(&admitted.kind);
+            self.outcome = Err(if same_bytes { Rejected::Copy(other) } else { Rejected::Twin { other, what } });
+        }
+    }
 }
 
 /// The bytes of `path`, or how many there are and why they are not read.
@@ -126,7 +117,7 @@ fn refuse_reserved(admitted: Admitted) -> Result<Admitted, Rejected> {
 
 /// Of files with the same bytes the first one counts; of files that claim to be the
 /// same plugin with different bytes none does, for nobody can tell which is meant.
-fn reject_twins(entries: &mut [Entry]) {
+pub fn reject_twins(entries: &mut [Entry]) {
     let mut claims: HashMap<String, Vec<usize>> = HashMap::new();
     for (number, entry) in entries.iter().enumerate() {
         if let Ok(admitted) = &entry.outcome {
@@ -152,7 +143,7 @@ fn reject_twins(entries: &mut [Entry]) {
 }
 
 /// Of the versions of an upcaster the highest one counts.
-fn reject_superseded(entries: &mut [Entry]) {
+pub fn reject_superseded(entries: &mut [Entry]) {
     for number in 0..entries.len() {
         let Some(own) = upcaster(&entries[number]) else { continue };
         let is_higher =
@@ -165,7 +156,7 @@ fn reject_superseded(entries: &mut [Entry]) {
 }
 
 /// An upcaster that can't work together with those before it is left out; the others go on.
-fn reject_clashes(entries: &mut [Entry]) {
+pub fn reject_clashes(entries: &mut [Entry]) {
     let mut accepted: Vec<Arc<UpcasterManifest>> = Vec::new();
     for entry in entries {
         let Some(own) = upcaster(entry) else { continue };

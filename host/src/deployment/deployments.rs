@@ -1,0 +1,123 @@
+//! The one who changes what runs, and what all operations share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Fault, PluginList, Policy};
+use crate::change::Digest;
+use crate::guest::{Admitted, Kind, Sandbox};
+use crate::projection::{Code, Projections, sandboxed};
+use crate::read_model::{ReadModel, State, VersionRecord};
+use crate::store::Store;
+
+/// What the host itself is called where it asks for something.
+pub(super) const POLICY: &str = "policy";
+/// What the plugin folder is called where it asks for something.
+pub(super) const FOLDER: &str = "folder";
+
+/// Changes what runs. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Deployments {
+    pub(super) store: Store,
+    pub(super) read_model: ReadModel,
+    pub(super) projections: Projections,
+    pub(super) sandbox: Sandbox,
+    pub(super) policy: Policy,
+    pub(super) plugins: PluginList,
+    /// Names of projections and upcasters, with what is under way there.
+    pub(super) busy: Arc<Mutex<HashMap<String, &'static str>>>,
+    pub(super) stop: CancellationToken,
+}
+
+/// An operation that keeps others out as long as it lasts.
+#[derive(Debug)]
+pub(super) struct Exclusive {
+    pub(super) busy: Arc<Mutex<HashMap<String, &'static str>>>,
+    name: String,
+}
+
+impl Drop for Exclusive {
+    fn drop(&mut self) {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+    }
+}
+
+impl Deployments {
+    /// The plugins that the host knows of.
+    #[must_use]
+    pub fn plugins(&self) -> PluginList {
+        self.plugins.clone()
+    }
+
+    /// The projections that run.
+    #[must_use]
+    pub fn projections(&self) -> &Projections {
+        &self.projections
+    }
+
+    /// Keeps other operations out of `name` until the guard is dropped.
+    pub(super) fn exclusively(&self, name: &str, operation: &'static str) -> Result<Exclusive, Fault> {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(operation) = busy.get(name) {
+            return Err(Fault::Busy { name: name.to_owned(), operation: (*operation).to_owned() });
+        }
+        busy.insert(name.to_owned(), operation);
+        Ok(Exclusive { busy: Arc::clone(&self.busy), name: name.to_owned() })
+    }
+
+    /// The versions of `name` that are not retired, in their order.
+    pub(super) async fn versions_of(&self, name: &str) -> Result<Vec<VersionRecord>, Fault> {
+        let mut versions = self.read_model.versions().await?;
+        if !versions.iter().any(|version| version.id.projection.as_str() == name) {
+            let mut known: Vec<&str> = versions.iter().map(|version| version.id.projection.as_str()).collect();
+            known.dedup();
+            return Err(Fault::UnknownProjection { name: name.to_owned(), known: those_there_are(&known) });
+        }
+        versions.retain(|version| version.id.projection.as_str() == name);
+        Ok(versions)
+    }
+
+    /// The plugin whose bytes have this digest, admitted again.
+    pub(super) async fn kept_plugin(&self, digest: Digest) -> Result<Option<Admitted>, Fault> {
+        let Some(bytes) = self.read_model.plugin(digest).await? else { return Ok(None) };
+        let sandbox = self.sandbox.clone();
+        let admitted = tokio::task::spawn_blocking(move || sandbox.admit(&bytes)).await;
+        match admitted.map_err(|fault| Fault::Internal(fault.to_string()))? {
+            Ok(admitted) => Ok(Some(admitted)),
+            Err(refusal) => Err(Fault::Plugin { code: refusal.code(), reason: refusal.to_string() }),
+        }
+    }
+
+    /// The code that runs `version`.
+    pub(super) async fn code_of(&self, version: &VersionRecord) -> Result<Code, Fault> {
+        let missing = || Fault::BytesMissing { id: version.id.clone() };
+        code(&self.kept_plugin(version.digest).await?.ok_or_else(missing)?).ok_or_else(missing)
+    }
+}
+
+/// What folds with `admitted`, if it is a projection.
+pub(super) fn code(admitted: &Admitted) -> Option<Code> {
+    match &admitted.kind {
+        Kind::Projection(plugin) => Some(Code {
+            manifest: Arc::clone(&plugin.manifest),
+            digest: admitted.digest,
+            start: sandboxed(plugin.clone()),
+        }),
+        Kind::Upcaster(_) => None,
+    }
+}
+
+/// Builds that are neither of the past nor retired.
+pub(super) fn standing(versions: &[VersionRecord]) -> Vec<VersionRecord> {
+    versions.iter().filter(|known| known.as_of.is_none() && known.state != State::Retired).cloned().collect()
+}
+
+/// `there is a, b`, or that there is none.
+pub(super) fn those_there_are(known: &[&str]) -> String {
+    match known {
+        [] => "there is none yet".to_owned(),
+        known => format!("there is {}", known.join(", ")),
+    }
+}

@@ -1,0 +1,114 @@
+//! The host comes back: with what it ran, and to what it had begun.
+
+use std::time::Duration;
+
+use super::deployments::code;
+use super::{Deployments, Fault, PluginList, Policy};
+use crate::event::Position;
+use crate::guest::Sandbox;
+use crate::limits::Limits;
+use crate::projection::{Projections, Resources, UpcasterSet, Upcasters};
+use crate::read_model::{ReadModel, State};
+use crate::store::Store;
+
+/// What deployments work with.
+#[derive(Clone, Debug)]
+pub struct Foundation {
+    pub store: Store,
+    pub read_model: ReadModel,
+    pub sandbox: Sandbox,
+    pub limits: Limits,
+    pub policy: Policy,
+    /// How often appends of other processes are looked for.
+    pub poll: Duration,
+}
+
+impl Deployments {
+    /// Runs what ran when the host ended, from the bytes that are kept, whatever has
+    /// become of the files.
+    ///
+    /// # Errors
+    /// If the databases fail, or upcasters of before are not kept.
+    pub async fn open(foundation: Foundation) -> Result<Self, Fault> {
+        let Foundation { store, read_model, sandbox, limits, policy, poll } = foundation;
+        // Sets are loaded once the sandbox can be asked; until then there is none.
+        let upcasters = Upcasters::of_sets(Vec::new());
+        let projections = Projections::new(Resources {
+            store: store.clone(),
+            read_model: read_model.clone(),
+            upcasters,
+            limits,
+            poll,
+        });
+        let this = Self {
+            store,
+            read_model,
+            projections,
+            sandbox,
+            policy,
+            plugins: PluginList::default(),
+            busy: std::sync::Arc::default(),
+            stop: tokio_util::sync::CancellationToken::new(),
+        };
+        for interrupted in this.read_model.interrupt_operations().await? {
+            tracing::warn!(
+                "operation {} ({} of {}) was interrupted: nothing of it was done",
+                interrupted.id,
+                interrupted.operation,
+                interrupted.subject
+            );
+        }
+        this.load_upcasters().await?;
+        Ok(this)
+    }
+
+    /// Lets the sets of upcasters work that are recorded.
+    async fn load_upcasters(&self) -> Result<(), Fault> {
+        let upcasters = self.projections.upcasters();
+        for set in self.read_model.upcaster_sets().await? {
+            let plugins = self.upcasters_of(&set.digests).await?;
+            let plugins = plugins.into_iter().map(|(_, plugin)| plugin).collect();
+            upcasters.install(UpcasterSet::new(set.number, set.effective_after, plugins)?);
+        }
+        Ok(())
+    }
+
+    /// Runs the versions that there are, and goes on with what the host does by itself.
+    ///
+    /// # Errors
+    /// If the databases fail.
+    pub async fn resume_all(&self) -> Result<(), Fault> {
+        let upcasters = self.projections.upcasters();
+        if upcasters.is_unset() {
+            upcasters.install(UpcasterSet::new(0, Position::START, Vec::new())?);
+        }
+        let versions = self.read_model.versions().await?;
+        for version in &versions {
+            let id = &version.id;
+            match self.kept_plugin(version.digest).await {
+                Ok(Some(admitted)) => {
+                    let Some(code) = code(&admitted) else { continue };
+                    self.projections.run(version, code);
+                    if version.state == State::Building {
+                        tracing::info!(projection = %id, "goes on being built from position {}", version.position());
+                    }
+                }
+                // The folder may bring them.
+                Ok(None) => tracing::debug!(projection = %id, "its bytes are not kept"),
+                Err(fault) => tracing::error!(projection = %id, "does not run: {fault}"),
+            }
+        }
+        if let Some(ready) = self.projections.newly_ready() {
+            tokio::spawn(self.clone().keep_order(ready));
+        }
+        let this = self.clone();
+        tokio::spawn(async move { this.promote_left_over(&versions).await });
+        Ok(())
+    }
+
+    /// Lets every version commit what it has folded, and stops.
+    pub async fn drain(&self) {
+        self.stop.cancel();
+        self.projections.drain().await;
+    }
+}

@@ -1,0 +1,224 @@
+//! What operators say to a projection: promote, roll back, pause, resume, cancel.
+
+use super::deployments::standing;
+use super::plan::{next_live, way_back};
+use super::{Deployments, Fault, Wanted};
+use crate::change::VersionId;
+use crate::projection::{Phase, Status};
+use crate::read_model::{NewOperation, State, VersionRecord};
+
+impl Deployments {
+    /// Lets the stable names show another version, all at once: the one that is wanted,
+    /// or the highest that waits for it. `force` does so although it lags, is paused or
+    /// has failed; never before its history is folded.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub async fn promote(
+        &self,
+        name: &str,
+        wanted: Option<Wanted>,
+        force: bool,
+        actor: &str,
+    ) -> Result<VersionId, Fault> {
+        let _exclusive = self.exclusively(name, "a promotion")?;
+        let versions = self.versions_of(name).await?;
+        let green = match wanted {
+            Some(wanted) => wanted.pick(&versions)?.id,
+            None => next_live(&versions)?,
+        };
+        let operation = NewOperation::on("promote", &green, actor);
+        self.switch(&find(&versions, &green)?, force, operation).await?;
+        Ok(green)
+    }
+
+    /// Lets the stable names show the version again that was live before.
+    ///
+    /// # Errors
+    /// If there is none, or if it lags and `force` is not said.
+    pub async fn rollback(&self, name: &str, force: bool, actor: &str) -> Result<VersionId, Fault> {
+        let _exclusive = self.exclusively(name, "a rollback")?;
+        let versions = self.read_model.versions_of(name).await?;
+        if versions.is_empty() {
+            self.versions_of(name).await?;
+        }
+        let back = way_back(&versions)?;
+        let operation = NewOperation::on("rollback", &back, actor);
+        self.switch(&find(&versions, &back)?, force, operation).await?;
+        Ok(back)
+    }
+
+    /// Switches to `green`, if it is fit.
+    pub(super) async fn switch(
+        &self,
+        green: &VersionRecord,
+        force: bool,
+        operation: NewOperation,
+    ) -> Result<(), Fault> {
+        let id = &green.id;
+        if green.as_of.is_some() {
+            return Err(Fault::PastBuild { id: id.clone() });
+        }
+        if green.live {
+            return Err(Fault::NothingToPromote {
+                name: id.projection.to_string(),
+                reason: format!("{} is live already", id.label()),
+            });
+        }
+        let status = self.projections.board().status(id, self.store.head());
+        if let Some(missing) = missing(green, status.as_ref(), force) {
+            return Err(Fault::NotReady { id: id.clone(), missing });
+        }
+        self.read_model.promote(id, operation).await?;
+        self.projections.set_live(id);
+        tracing::info!(projection = %id, "is live now");
+        Ok(())
+    }
+
+    /// Stops versions of a projection until they are resumed, also over restarts: the
+    /// one that is wanted, or all.
+    ///
+    /// # Errors
+    /// If there is no such version.
+    pub async fn pause(&self, name: &str, wanted: Option<Wanted>, actor: &str) -> Result<Vec<VersionId>, Fault> {
+        let _exclusive = self.exclusively(name, "a pause")?;
+        let ids = self.chosen(name, wanted).await?;
+        for id in &ids {
+            self.projections.pause(id).await;
+        }
+        self.note_paused(name, &ids, true, actor).await?;
+        Ok(ids)
+    }
+
+    /// Lets paused versions go on; with `workers`, one that is built folds the rest of
+    /// its history in so many partitions.
+    ///
+    /// # Errors
+    /// If there is no such version, or it can't be folded in partitions.
+    pub async fn resume(
+        &self,
+        name: &str,
+        wanted: Option<Wanted>,
+        workers: Option<u32>,
+        actor: &str,
+    ) -> Result<Vec<VersionId>, Fault> {
+        let _exclusive = self.exclusively(name, "a resumption")?;
+        let ids = self.chosen(name, wanted).await?;
+        if let Some(workers) = workers {
+            self.check_workers(&ids, workers).await?;
+        }
+        self.note_paused(name, &ids, false, actor).await?;
+        for id in &ids {
+            if let Some(workers) = workers {
+                self.projections.repartition(id, workers).await;
+            }
+            self.projections.resume(id).await;
+        }
+        Ok(ids)
+    }
+
+    async fn check_workers(&self, ids: &[VersionId], workers: u32) -> Result<(), Fault> {
+        for id in ids {
+            let version = self.read_model.version(id).await?;
+            if workers == 0 || !version.tables.iter().all(|table| table.keyed_by_aggregate) {
+                let reason = format!(
+                    "{id} can't be folded in {workers} partitions: not all of its tables are keyed by the aggregate's id"
+                );
+                return Err(Fault::Invalid { reason });
+            }
+            if version.state != State::Building {
+                let reason = format!(
+                    "{id} has its history folded, and follows the store in one partition: a number of workers counts for `rebuild`"
+                );
+                return Err(Fault::Invalid { reason });
+            }
+        }
+        Ok(())
+    }
+
+    async fn note_paused(&self, name: &str, ids: &[VersionId], paused: bool, actor: &str) -> Result<(), Fault> {
+        let operation = NewOperation {
+            operation: if paused { "pause" } else { "resume" },
+            subject: name.to_owned(),
+            actor: actor.to_owned(),
+            ..NewOperation::default()
+        };
+        Ok(self.read_model.set_paused(ids, paused, &operation).await?)
+    }
+
+    async fn chosen(&self, name: &str, wanted: Option<Wanted>) -> Result<Vec<VersionId>, Fault> {
+        let versions = self.versions_of(name).await?;
+        match wanted {
+            Some(wanted) => Ok(vec![wanted.pick(&versions)?.id]),
+            None => Ok(standing(&versions).into_iter().map(|version| version.id).collect()),
+        }
+    }
+
+    /// Ends the building of a version and drops its tables; the one that is wanted, or the
+    /// only one that is being built.
+    ///
+    /// # Errors
+    /// If nothing is built, or the version is live.
+    pub async fn cancel(&self, name: &str, wanted: Option<Wanted>, actor: &str) -> Result<VersionId, Fault> {
+        let _exclusive = self.exclusively(name, "a cancellation")?;
+        let versions = self.versions_of(name).await?;
+        let version = match wanted {
+            Some(wanted) => wanted.pick(&versions)?,
+            None => {
+                let mut building = versions.iter().filter(|known| known.state == State::Building && !known.live);
+                match (building.next(), building.next()) {
+                    (Some(only), None) => only.clone(),
+                    (None, _) => {
+                        return Err(Fault::Invalid {
+                            reason: format!("nothing of `{name}` is being built beside the live version"),
+                        });
+                    }
+                    (Some(_), Some(_)) => {
+                        return Err(Fault::Invalid {
+                            reason: format!("several versions of `{name}` are being built: say which"),
+                        });
+                    }
+                }
+            }
+        };
+        let id = version.id.clone();
+        if version.live {
+            return Err(Fault::Live { id });
+        }
+        self.retire(&id, NewOperation::on("cancel", &id, actor)).await?;
+        Ok(id)
+    }
+
+    /// Stops `id`, and drops its tables.
+    pub(super) async fn retire(&self, id: &VersionId, operation: NewOperation) -> Result<(), Fault> {
+        self.projections.end(id).await;
+        self.read_model.retire(id, operation).await?;
+        tracing::info!(projection = %id, "is retired: its tables are dropped");
+        Ok(())
+    }
+}
+
+fn find(versions: &[VersionRecord], id: &VersionId) -> Result<VersionRecord, Fault> {
+    let found = versions.iter().find(|known| known.id == *id).cloned();
+    found.ok_or_else(|| Fault::Internal(format!("{id} is gone")))
+}
+
+/// What `green` lacks to be promoted.
+fn missing(green: &VersionRecord, status: Option<&Status>, force: bool) -> Option<String> {
+    if green.state == State::Retired {
+        return Some("its tables are gone".to_owned());
+    }
+    if green.state == State::Building {
+        let (position, until) = (green.position(), green.built_until);
+        let position = status.map_or(position, |status| status.position);
+        return Some(format!(
+            "its history is not folded yet (position {position}, the backfill ends at {until}), so rows are missing"
+        ));
+    }
+    let problem = match status {
+        None => "it does not run in this host".to_owned(),
+        Some(status) if status.phase == Phase::Following => return None,
+        Some(status) => format!("it is {} and {} events behind", status.phase, status.lag_events),
+    };
+    (!force).then(|| format!("{problem}; force promotes it all the same"))
+}

@@ -1,0 +1,70 @@
+//! A plugin is taken away.
+
+use super::deployments::{standing, those_there_are};
+use super::{Deployments, Fault, PluginInfo, PluginStatus};
+use crate::read_model::{NewOperation, Outcome, Source};
+
+impl Deployments {
+    /// Takes away the plugin of a file, or of a name. A projection that is live goes only
+    /// if `force` is said, and then all of it: views, tables and versions. Its events stay.
+    ///
+    /// # Errors
+    /// If there is no such plugin, or it is live.
+    pub async fn remove(&self, file_or_name: &str, force: bool, actor: &str) -> Result<PluginInfo, Fault> {
+        let all = self.plugins.get();
+        let by_file = all.iter().find(|known| known.file == file_or_name);
+        let by_name = || {
+            let named = all.iter().filter(|known| known.name.as_deref() == Some(file_or_name));
+            named.max_by_key(|known| (known.status == PluginStatus::Active, known.version))
+        };
+        let Some(info) = by_file.or_else(by_name).cloned() else {
+            let known: Vec<&str> = all.iter().map(|known| known.file.as_str()).collect();
+            return Err(Fault::UnknownPlugin { name: file_or_name.to_owned(), known: those_there_are(&known) });
+        };
+        if info.status == PluginStatus::Active {
+            match (info.kind.as_deref(), &info.name) {
+                (Some("upcaster"), Some(name)) => drop(self.remove_upcaster(name, actor).await?),
+                (Some("projection"), Some(name)) => self.remove_projection(name, &info, force, actor).await?,
+                _ => {}
+            }
+        }
+        self.forget(info.clone()).await?;
+        Ok(info)
+    }
+
+    /// What was uploaded is forgotten. A file in the folder stays there: it is known as it
+    /// is, and deployed again only when it changes.
+    async fn forget(&self, mut info: PluginInfo) -> Result<(), Fault> {
+        if info.source == Source::Upload.as_str() {
+            self.plugins.remove(&info.file);
+            return Ok(self.read_model.forget_file(&info.file).await?);
+        }
+        info.status = PluginStatus::Superseded;
+        self.plugins.put(info);
+        Ok(())
+    }
+
+    async fn remove_projection(&self, name: &str, info: &PluginInfo, force: bool, actor: &str) -> Result<(), Fault> {
+        let _exclusive = self.exclusively(name, "a removal")?;
+        let versions = self.versions_of(name).await?;
+        let of_plugin = standing(&versions).into_iter().filter(|known| Some(known.id.version) == info.version);
+        let of_plugin: Vec<_> = of_plugin.collect();
+        if let Some(live) = of_plugin.iter().find(|known| known.live) {
+            if !force {
+                return Err(Fault::Live { id: live.id.clone() });
+            }
+            for version in &versions {
+                self.projections.end(&version.id).await;
+            }
+            let operation = NewOperation { from: Some(live.digest), ..NewOperation::on("remove", &live.id, actor) };
+            self.read_model.remove_live(&live.id, operation).await?;
+        }
+        let versions = self.read_model.versions().await?;
+        let all = versions.iter().filter(|known| known.id.projection.as_str() == name);
+        for version in all.filter(|known| force || Some(known.id.version) == info.version) {
+            self.retire(&version.id, NewOperation::on("remove", &version.id, actor)).await?;
+        }
+        tracing::info!(projection = name, outcome = %Outcome::Done, "was removed");
+        Ok(())
+    }
+}

@@ -1,0 +1,361 @@
+//! Upcasters come and go: tried on the history, then in force at one position for all.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::deploy::{Deployed, deployed};
+use super::deployments::those_there_are;
+use super::{Deployments, Fault, RebuildOptions, Wanted};
+use crate::change::{Digest, Manifest, UpcasterManifest};
+use crate::event::{Batch, Position};
+use crate::guest::{Admitted, Kind, UpcasterPlugin};
+use crate::projection::UpcasterSet;
+use crate::read_model::{NewOperation, Outcome};
+use crate::store::Filter;
+use crate::upcast::{Poisoned, check};
+
+/// Changes that are shown.
+const SAMPLES: usize = 5;
+
+/// The name under which changes of upcasters keep each other out.
+const ALL: &str = "upcasters";
+
+/// What upcasters would change in the history.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct UpcasterTrial {
+    /// The events up to this position were looked at.
+    pub up_to: Position,
+    /// Of those, how many the upcaster takes, by type.
+    pub taken: BTreeMap<String, u64>,
+    /// Positions where other events come out than before.
+    pub changed: u64,
+    /// The first of them.
+    pub samples: Vec<UpcastSample>,
+    /// The position after which it holds for all.
+    pub effective_after: Position,
+    /// Projections whose rows would be others had it been there from the start.
+    pub affected: Vec<Affected>,
+}
+
+/// What comes of one event, with the upcasters of before and with those of now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UpcastSample {
+    pub position: Position,
+    pub event_id: uuid::Uuid,
+    /// Type and payload of what came out before.
+    pub before: Vec<String>,
+    /// And of what comes out now.
+    pub after: Vec<String>,
+}
+
+/// A projection that an upcaster concerns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Affected {
+    pub projection: String,
+    /// Its live version.
+    pub version: String,
+    /// The types that it wants of those that the upcaster takes or gives.
+    pub event_types: Vec<String>,
+}
+
+impl Deployments {
+    /// Lets `admitted`, all upcasters, work from now on, each in the place of the one of its name.
+    ///
+    /// # Errors
+    /// If they clash, or fail on the history.
+    pub(super) async fn deploy_upcasters(&self, admitted: &[Admitted], actor: &str) -> Result<Deployed, Fault> {
+        let _exclusive = self.exclusively(ALL, "a change of upcasters")?;
+        let before = self.upcasters_in_force().await?;
+        let mut after = before.clone();
+        for (digest, plugin) in admitted.iter().filter_map(upcaster) {
+            let manifest = &plugin.manifest;
+            let known = after.iter().find(|(_, known)| known.manifest.name == manifest.name);
+            if let Some((_, higher)) = known.filter(|(_, known)| known.manifest.version > manifest.version) {
+                return Err(Fault::Plugin {
+                    code: "plugin_superseded",
+                    reason: format!(
+                        "upcaster {} v{} is in force, which is higher",
+                        higher.manifest.name, higher.manifest.version
+                    ),
+                });
+            }
+            after.retain(|(_, known)| known.manifest.name != manifest.name);
+            after.push((digest, plugin.clone()));
+        }
+        if digests(&before) == digests(&after) {
+            return Ok(deployed("unchanged", None, None));
+        }
+        let names: Vec<String> =
+            admitted.iter().filter_map(upcaster).map(|(_, plugin)| plugin.manifest.name.to_string()).collect();
+        self.change_upcasters(&before, &after, &names, actor).await
+    }
+
+    /// Lets the upcaster `name` work no more.
+    ///
+    /// # Errors
+    /// If there is none of that name.
+    pub(super) async fn remove_upcaster(&self, name: &str, actor: &str) -> Result<Deployed, Fault> {
+        let _exclusive = self.exclusively(ALL, "a change of upcasters")?;
+        let before = self.upcasters_in_force().await?;
+        let after: Vec<_> = before.iter().filter(|(_, known)| known.manifest.name.as_str() != name).cloned().collect();
+        if after.len() == before.len() {
+            return Err(unknown(name, &before));
+        }
+        self.change_upcasters(&before, &after, &[name.to_owned()], actor).await
+    }
+
+    async fn change_upcasters(
+        &self,
+        before: &[(Digest, UpcasterPlugin)],
+        after: &[(Digest, UpcasterPlugin)],
+        names: &[String],
+        actor: &str,
+    ) -> Result<Deployed, Fault> {
+        let manifests: Vec<&UpcasterManifest> = after.iter().map(|(_, plugin)| &*plugin.manifest).collect();
+        check(&manifests).map_err(|clash| Fault::Plugin { code: "plugin_clash", reason: clash.to_string() })?;
+        let changed = changed_manifests(before, after);
+        let mut trial = self.try_upcasters(before, after, &changed).await?;
+        trial.affected = self.affected_by(&changed, u32::MAX).await?;
+        let set = UpcasterSet::new(0, Position::START, plugins(after))?;
+        let read_model = self.read_model.clone();
+        let digests: Vec<Digest> = digests(after);
+        trial.effective_after = self
+            .projections
+            .install(set, |position| async move { Ok(read_model.add_upcaster_set(position, &digests).await?.number) })
+            .await?;
+        let subject = names.join(", ");
+        let detail = format!("{} of the first {} positions change", trial.changed, trial.up_to);
+        let find = |all: &[(Digest, UpcasterPlugin)]| match names {
+            [name] => all.iter().find(|(_, known)| known.manifest.name.as_str() == name).map(|&(digest, _)| digest),
+            _ => None,
+        };
+        let operation = NewOperation {
+            operation: "upcast",
+            subject: subject.clone(),
+            actor: actor.to_owned(),
+            from: find(before),
+            to: find(after),
+            position: Some(trial.effective_after),
+            detail,
+            ..NewOperation::default()
+        };
+        let number = self.read_model.note_operation(&operation, Outcome::Done).await?;
+        tracing::info!("upcasters `{subject}` hold for events after position {}", trial.effective_after);
+        let mut deployed = deployed("installed", None, Some(number));
+        for affected in &trial.affected {
+            let advice = format!(
+                "projection {} was folded with the upcasters of before: rebuild it with `fantascope projection rebuild {}` if its rows are to be as if they had been there",
+                affected.projection, affected.projection
+            );
+            tracing::warn!("{advice}");
+            deployed.advice.push(advice);
+        }
+        deployed.upcaster = Some(trial);
+        Ok(deployed)
+    }
+
+    /// Rebuilds the live version of every projection whose history `upcaster` would have changed.
+    ///
+    /// # Errors
+    /// If there is no such upcaster. A projection that can't be rebuilt now is named with the reason.
+    pub async fn rebuild_affected_by(
+        &self,
+        upcaster: &str,
+        options: RebuildOptions,
+        actor: &str,
+    ) -> Result<Vec<(Affected, Result<Deployed, Fault>)>, Fault> {
+        let mut outcomes = Vec::new();
+        for affected in self.affected_by_name(upcaster).await? {
+            let version: Wanted = affected.version.parse().map_err(Fault::Internal)?;
+            let options = RebuildOptions { version: Some(version), ..options };
+            let outcome = self.rebuild(&affected.projection, options, actor).await;
+            outcomes.push((affected, outcome));
+        }
+        Ok(outcomes)
+    }
+
+    /// The projections whose live version was begun before the last change of `upcaster`.
+    async fn affected_by_name(&self, name: &str) -> Result<Vec<Affected>, Fault> {
+        let sets = self.read_model.upcaster_sets().await?;
+        let mut last_change = None;
+        let mut before: Vec<(Digest, UpcasterPlugin)> = Vec::new();
+        let mut latest = Vec::new();
+        for set in &sets {
+            let of_name: Vec<_> = self
+                .upcasters_of(&set.digests)
+                .await?
+                .into_iter()
+                .inspect(|known| latest.push(known.clone()))
+                .filter(|(_, known)| known.manifest.name.as_str() == name)
+                .collect();
+            if digests(&of_name) != digests(&before) {
+                last_change = Some((set.number, changed_manifests(&before, &of_name)));
+                before = of_name;
+            }
+        }
+        let Some((number, changed)) = last_change else { return Err(unknown(name, &latest)) };
+        self.affected_by(&changed, number).await
+    }
+
+    /// The projections whose live version was begun with a set before number `before`, and
+    /// that want what comes of events which `changed` take and the store holds.
+    async fn affected_by(&self, changed: &[Arc<UpcasterManifest>], before: u32) -> Result<Vec<Affected>, Fault> {
+        let mut types: Vec<String> = Vec::new();
+        for step in changed.iter().flat_map(|manifest| &manifest.steps) {
+            let filter = Filter { event_type: Some(step.takes.name.to_string()), ..Filter::default() };
+            if !self.store.events(&filter, 1).await?.is_empty() {
+                types.extend(std::iter::once(&step.takes).chain(&step.gives).map(|known| known.name.to_string()));
+            }
+        }
+        types.sort();
+        types.dedup();
+        let mut affected = Vec::new();
+        for version in self.read_model.versions().await?.iter().filter(|known| known.live && known.upcasters < before) {
+            let Ok(code) = self.code_of(version).await else { continue };
+            let wanted = wanted(&code.manifest, &types);
+            if !wanted.is_empty() {
+                affected.push(Affected {
+                    projection: version.id.projection.to_string(),
+                    version: version.id.label().to_string(),
+                    event_types: wanted,
+                });
+            }
+        }
+        Ok(affected)
+    }
+
+    /// Makes the beginning of the history current with both, and says what differs.
+    async fn try_upcasters(
+        &self,
+        before: &[(Digest, UpcasterPlugin)],
+        after: &[(Digest, UpcasterPlugin)],
+        changed: &[Arc<UpcasterManifest>],
+    ) -> Result<UpcasterTrial, Fault> {
+        let (old, new) = (
+            UpcasterSet::new(0, Position::START, plugins(before))?,
+            UpcasterSet::new(0, Position::START, plugins(after))?,
+        );
+        let up_to = self.sample_end(self.store.refresh_head().await?);
+        let mut trial = UpcasterTrial { up_to, ..UpcasterTrial::default() };
+        let mut position = Position::START;
+        while position < up_to {
+            let page = self.store.page(position, up_to).await?;
+            position = page.up_to;
+            count_taken(&mut trial.taken, &page.events, changed);
+            let gone = |_| Fault::Internal("the thread of the upcasters has ended".to_owned());
+            let (one, failed_before) = old.run(page.events.clone()).await.map_err(gone)?;
+            let (other, failed) = new.run(page.events).await.map_err(gone)?;
+            let is_new = |event: &&Poisoned| !failed_before.iter().any(|known| known.position == event.position);
+            if let Some(event) = failed.iter().find(is_new) {
+                return Err(Fault::TrialFailed { reason: event.message.clone() });
+            }
+            note_changes(&mut trial, &one, &other);
+        }
+        Ok(trial)
+    }
+
+    /// The upcasters that work on new events.
+    async fn upcasters_in_force(&self) -> Result<Vec<(Digest, UpcasterPlugin)>, Fault> {
+        match self.read_model.upcaster_sets().await?.last() {
+            Some(set) => self.upcasters_of(&set.digests).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The kept upcasters with these digests.
+    pub(super) async fn upcasters_of(&self, digests: &[Digest]) -> Result<Vec<(Digest, UpcasterPlugin)>, Fault> {
+        let mut plugins = Vec::new();
+        for &digest in digests {
+            let admitted = self.kept_plugin(digest).await?;
+            let found = admitted.as_ref().and_then(upcaster).map(|(digest, plugin)| (digest, plugin.clone()));
+            plugins.push(found.ok_or_else(|| Fault::Internal(format!("the bytes of upcaster {digest} are not kept")))?);
+        }
+        Ok(plugins)
+    }
+}
+
+pub(super) fn upcaster(admitted: &Admitted) -> Option<(Digest, &UpcasterPlugin)> {
+    match &admitted.kind {
+        Kind::Upcaster(plugin) => Some((admitted.digest, plugin)),
+        Kind::Projection(_) => None,
+    }
+}
+
+fn plugins(of: &[(Digest, UpcasterPlugin)]) -> Vec<UpcasterPlugin> {
+    of.iter().map(|(_, plugin)| plugin.clone()).collect()
+}
+
+fn digests(of: &[(Digest, UpcasterPlugin)]) -> Vec<Digest> {
+    of.iter().map(|&(digest, _)| digest).collect()
+}
+
+/// Those that are only on one side.
+fn changed_manifests(
+    one: &[(Digest, UpcasterPlugin)],
+    other: &[(Digest, UpcasterPlugin)],
+) -> Vec<Arc<UpcasterManifest>> {
+    let lacks = |of: &[(Digest, UpcasterPlugin)], digest: Digest| !of.iter().any(|&(known, _)| known == digest);
+    let only_one = one.iter().filter(|&&(digest, _)| lacks(other, digest));
+    let only_other = other.iter().filter(|&&(digest, _)| lacks(one, digest));
+    only_one.chain(only_other).map(|(_, plugin)| Arc::clone(&plugin.manifest)).collect()
+}
+
+fn wanted(manifest: &Manifest, types: &[String]) -> Vec<String> {
+    types.iter().filter(|known| manifest.subscription.wants(known)).cloned().collect()
+}
+
+fn unknown(name: &str, known: &[(Digest, UpcasterPlugin)]) -> Fault {
+    let mut names: Vec<&str> = known.iter().map(|(_, plugin)| plugin.manifest.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    Fault::UnknownUpcaster { name: name.to_owned(), known: those_there_are(&names) }
+}
+
+fn count_taken(taken: &mut BTreeMap<String, u64>, batch: &Batch, changed: &[Arc<UpcasterManifest>]) {
+    let takes = |code: &u32| {
+        let known = &batch.types[*code as usize];
+        changed.iter().flat_map(|manifest| &manifest.steps).any(|step| step.takes == *known)
+    };
+    for code in batch.type_codes.iter().filter(|code| takes(code)) {
+        *taken.entry(batch.types[*code as usize].to_string()).or_default() += 1;
+    }
+}
+
+/// Counts the positions where the two batches differ, and keeps the first of them.
+fn note_changes(trial: &mut UpcasterTrial, one: &Batch, other: &Batch) {
+    let (old, new) = (by_position(one), by_position(other));
+    let mut positions: Vec<u64> = old.keys().chain(new.keys()).copied().collect();
+    positions.sort_unstable();
+    positions.dedup();
+    for position in positions {
+        let (before, after) = (told(one, old.get(&position)), told(other, new.get(&position)));
+        if before == after {
+            continue;
+        }
+        trial.changed += 1;
+        if trial.samples.len() < SAMPLES {
+            let event_id = match (old.get(&position), new.get(&position)) {
+                (Some(rows), _) => one.event_id(rows.start),
+                (None, Some(rows)) => other.event_id(rows.start),
+                (None, None) => continue,
+            };
+            trial.samples.push(UpcastSample { position: Position(position), event_id, before, after });
+        }
+    }
+}
+
+fn by_position(batch: &Batch) -> BTreeMap<u64, std::ops::Range<usize>> {
+    let mut found: BTreeMap<u64, std::ops::Range<usize>> = BTreeMap::new();
+    for (row, &position) in batch.positions.iter().enumerate() {
+        found.entry(position).and_modify(|rows| rows.end = row + 1).or_insert(row..row + 1);
+    }
+    found
+}
+
+fn told(batch: &Batch, rows: Option<&std::ops::Range<usize>>) -> Vec<String> {
+    let rows = rows.cloned().unwrap_or(0..0);
+    rows.map(|row| format!("{} {}", batch.event_type(row), batch.data.get(row))).collect()
+}

@@ -1,0 +1,52 @@
+//! Trying code out on the beginning of the history, in tables that are thrown away.
+
+use std::sync::Arc;
+
+use super::feed::Tail;
+use super::run::Stop;
+use super::supervisor::Projections;
+use super::version::{Code, Surroundings, Version};
+use super::{Board, Problem};
+use crate::change::{Manifest, VersionId};
+use crate::event::Position;
+use crate::read_model::{Error, NewOperation, NewVersion, Promote, ReadModel};
+
+/// What came of a trial.
+#[derive(Debug)]
+pub enum Trial {
+    /// All was folded; the rows are those of this version.
+    Folded(VersionId),
+    /// It fails at an event.
+    Failed(Problem),
+}
+
+impl Projections {
+    /// Folds the events up to `until` with `code` into `scratch`, which is the caller's to throw away.
+    ///
+    /// # Errors
+    /// If a database fails.
+    pub async fn try_out(&self, code: Code, until: Position, scratch: &ReadModel) -> Result<Trial, Error> {
+        let manifest: Arc<Manifest> = Arc::clone(&code.manifest);
+        let new = NewVersion {
+            digest: code.digest,
+            promote: Promote::Manual,
+            until,
+            as_of: Some(until),
+            partitions: 1,
+            upcasters: self.upcasters().latest(),
+        };
+        let (id, _) = scratch.create(&manifest, &new, NewOperation::default()).await?;
+        let around = self.surroundings();
+        let board = Board::new(std::time::Duration::MAX);
+        let tail: Tail = around.tail.clone();
+        let around = Surroundings { read_model: scratch.clone(), board, tail, ..around };
+        let mut version =
+            Version { around, id: id.clone(), code, resting: None, wanted_partitions: None, incoming: None };
+        match version.run_once().await? {
+            Stop::Reached => Ok(Trial::Folded(id)),
+            Stop::Failed(problem) => Ok(Trial::Failed(problem)),
+            Stop::Drained => Err(Error::Closed),
+            Stop::Broken(fault) => Err(Error::Trial { reason: fault }),
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! The life of one version in this host: it runs, rests, tries again, is told to
+//! change its code, and ends.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::feed::{Feed, Tail};
+use super::instance::{Instance, Start};
+use super::pages::Pages;
+use super::rows::RowSource;
+use super::run::{Run, Stop, history_changed};
+use super::status::{Board, Phase, Problem};
+use super::throttle::Throttle;
+use super::writer::Commits;
+use crate::change::{Digest, Manifest, VersionId};
+use crate::event::{Position, Timestamp};
+use crate::guest::Fault;
+use crate::limits::Limits;
+use crate::read_model::{Error, NewOperation, Prepared, ReadModel, State, VersionRecord};
+use crate::route::Partition;
+
+/// How long to wait before trying again: first and last, doubling in between.
+const RETRY_FIRST: Duration = Duration::from_millis(250);
+const RETRY_LAST: Duration = Duration::from_secs(30);
+
+/// What folds the events of a version. Cheap to clone.
+#[derive(Clone)]
+pub struct Code {
+    pub manifest: Arc<Manifest>,
+    pub digest: Digest,
+    pub start: Start,
+}
+
+impl std::fmt::Debug for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Code").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+/// Why other code can't take over.
+#[derive(Debug, thiserror::Error)]
+pub enum SwapFault {
+    #[error("it does not start: {0}")]
+    Start(#[from] Fault),
+    #[error(transparent)]
+    ReadModel(#[from] Error),
+    #[error("the version does not run in this host")]
+    NotRunning,
+    #[error("no thread for the guest: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// What a running version is told.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Let other code go on, and say how long nothing was folded.
+    Swap {
+        code: Code,
+        instance: Instance,
+        operation: Box<NewOperation>,
+        reply: oneshot::Sender<Result<Duration, SwapFault>>,
+    },
+    /// Stop until told to go on.
+    Pause {
+        reply: oneshot::Sender<()>,
+    },
+    Resume,
+    /// Fold the rest of the history in so many partitions.
+    Repartition {
+        count: u32,
+    },
+    /// Run no more.
+    End,
+}
+
+/// What all versions share.
+#[derive(Clone, Debug)]
+pub(super) struct Surroundings {
+    pub(super) pages: Pages,
+    pub(super) tail: Tail,
+    pub(super) read_model: ReadModel,
+    pub(super) board: Board,
+    pub(super) limits: Limits,
+    pub(super) ready: mpsc::UnboundedSender<VersionId>,
+    pub(super) stop: CancellationToken,
+}
+
+/// One version, as long as this host runs it.
+#[derive(Debug)]
+pub(super) struct Version {
+    pub(super) around: Surroundings,
+    pub(super) id: VersionId,
+    pub(super) code: Code,
+    /// It does not run now, for this reason.
+    pub(super) resting: Option<Phase>,
+    /// So many partitions are wanted, if not those that there are.
+    pub(super) wanted_partitions: Option<u32>,
+    /// Code that was started already, and who waits for it to run.
+    pub(super) incoming: Option<Incoming>,
+}
+
+/// A guest that is about to take over.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    instance: Instance,
+    /// When the last one stopped.
+    since: Instant,
+    reply: oneshot::Sender<Result<Duration, SwapFault>>,
+}
+
+impl Version {
+    /// Runs until told to end, or until the host ends.
+    pub(super) async fn live(mut self, mut orders: mpsc::Receiver<Order>) {
+        let mut pause = RETRY_FIRST;
+        loop {
+            let interrupt = self.around.stop.child_token();
+            let before = self.around.board.position(&self.id);
+            let (stopped, order) = {
+                let running = self.run(&interrupt);
+                tokio::pin!(running);
+                tokio::select! {
+                    stopped = &mut running => (stopped, None),
+                    order = orders.recv() => {
+                        let since = Instant::now();
+                        interrupt.cancel();
+                        (running.await, order.map(|order| (order, since)))
+                    }
+                }
+            };
+            match stopped {
+                // The next round goes on with what is left.
+                Stop::Drained | Stop::Reached => {}
+                Stop::Failed(problem) => {
+                    tracing::error!(projection = %self.id, code = problem.code, "{}", problem.message);
+                    self.resting = Some(Phase::Failed);
+                    self.set_phase(Phase::Failed, Some(problem));
+                }
+                Stop::Broken(fault) => {
+                    if self.around.board.position(&self.id) > before {
+                        pause = RETRY_FIRST;
+                    }
+                    tracing::warn!(projection = %self.id, "{fault}; trying again in {pause:?}");
+                    self.set_phase(Phase::Retrying, Some(broken(fault)));
+                    if order.is_none() {
+                        self.around.stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+                    }
+                    pause = (pause * 2).min(RETRY_LAST);
+                }
+            }
+            if self.around.stop.is_cancelled() {
+                if self.resting.is_none() {
+                    self.set_phase(Phase::Stopped, None);
+                }
+                return;
+            }
+            match order {
+                None => {}
+                Some((Order::End, _)) => return,
+                Some((order, since)) => self.obey(order, since).await,
+            }
+        }
+    }
+
+    async fn obey(&mut self, order: Order, since: Instant) {
+        match order {
+            Order::Swap { code, instance, operation, reply } => {
+                match self.around.read_model.swap(&self.id, code.digest, *operation).await {
+                    Ok(()) => {
+                        self.around.board.update(&self.id, |observed| observed.digest = code.digest);
+                        self.code = code;
+                        if self.resting == Some(Phase::Failed) {
+                            self.resting = None;
+                        }
+                        self.incoming = Some(Incoming { instance, since, reply });
+                        if self.resting.is_some() {
+                            self.arrived();
+                        }
+                    }
+                    Err(fault) => drop(reply.send(Err(fault.into()))),
+                }
+            }
+            Order::Pause { reply } => {
+                self.resting = Some(Phase::Paused);
+                self.set_phase(Phase::Paused, None);
+                // Whoever asked may have gone away.
+                reply.send(()).unwrap_or(());
+            }
+            Order::Resume => self.resting = None,
+            Order::Repartition { count } => self.wanted_partitions = Some(count),
+            Order::End => {}
+        }
+    }
+
+    /// Says that the new code has taken over.
+    fn arrived(&mut self) -> Option<Instance> {
+        let Incoming { instance, since, reply } = self.incoming.take()?;
+        drop(reply.send(Ok(since.elapsed())));
+        Some(instance)
+    }
+
+    /// Runs until interrupted, or as far as it comes.
+    async fn run(&mut self, interrupt: &CancellationToken) -> Stop {
+        if let Some(phase) = self.resting {
+            if phase != Phase::Failed {
+                self.set_phase(phase, None);
+            }
+            interrupt.cancelled().await;
+            return Stop::Drained;
+        }
+        match self.run_as_recorded(interrupt).await {
+            Ok(stopped) => stopped,
+            Err(fault) => fault.into(),
+        }
+    }
+
+    /// Runs as far as it comes, as long as the host runs.
+    pub(super) async fn run_once(&mut self) -> Result<Stop, Error> {
+        let stop = self.around.stop.clone();
+        self.run_as_recorded(&stop).await
+    }
+
+    async fn run_as_recorded(&mut self, interrupt: &CancellationToken) -> Result<Stop, Error> {
+        let record = self.around.read_model.version(&self.id).await?;
+        self.show(&record);
+        let count = u32::try_from(record.checkpoints.len()).unwrap_or(u32::MAX);
+        if record.as_of.is_some_and(|end| record.checkpoints.iter().all(|checkpoint| checkpoint.position >= end)) {
+            self.complete().await?;
+            return Ok(Stop::Reached);
+        }
+        let wanted = self.wanted_partitions.filter(|&wanted| wanted != count && record.state == State::Building);
+        let farthest = record.checkpoints.iter().map(|checkpoint| checkpoint.position).max().unwrap_or_default();
+        let until = match wanted {
+            // They must stand together before they can be cut anew.
+            Some(_) => Some(farthest),
+            None if count > 1 => Some(record.as_of.unwrap_or(record.built_until).max(farthest)),
+            None => record.as_of,
+        };
+        let stopped = self.run_partitions(&record, until, interrupt).await?;
+        if matches!(stopped, Stop::Reached) {
+            if let Some(wanted) = wanted {
+                self.around.read_model.repartition(&self.id, wanted).await?;
+                self.wanted_partitions = None;
+            } else if count > 1 {
+                self.around.read_model.repartition(&self.id, 1).await?;
+            }
+        }
+        Ok(stopped)
+    }
+
+    /// All partitions at once; the first that fails stops the others.
+    async fn run_partitions(
+        &mut self,
+        record: &VersionRecord,
+        until: Option<Position>,
+        interrupt: &CancellationToken,
+    ) -> Result<Stop, Error> {
+        let interrupt = interrupt.child_token();
+        let count = u32::try_from(record.checkpoints.len()).unwrap_or(u32::MAX);
+        let mut runs = JoinSet::new();
+        for number in 0..count {
+            let prepared = self.around.read_model.take_over(&self.id, number, self.code.digest).await?;
+            let instance = self.arrived();
+            let mut run = match self.set_up(record, &prepared, Partition { number, count }, until, instance).await {
+                Ok(run) => run,
+                Err(stop) => {
+                    interrupt.cancel();
+                    runs.join_all().await;
+                    return Ok(stop);
+                }
+            };
+            let interrupt = interrupt.clone();
+            runs.spawn(async move { run.run(&interrupt).await });
+        }
+        let mut outcome = Stop::Reached;
+        while let Some(stopped) = runs.join_next().await {
+            let stopped = stopped.unwrap_or_else(|fault| Stop::Broken(format!("a partition has panicked: {fault}")));
+            if !matches!(stopped, Stop::Reached) {
+                interrupt.cancel();
+            }
+            outcome = graver(outcome, stopped);
+        }
+        Ok(outcome)
+    }
+
+    async fn set_up(
+        &self,
+        record: &VersionRecord,
+        prepared: &Prepared,
+        partition: Partition,
+        until: Option<Position>,
+        instance: Option<Instance>,
+    ) -> Result<Run, Stop> {
+        let (around, manifest) = (&self.around, &self.code.manifest);
+        if let Some((at, expected)) = prepared.checkpoint.last_event {
+            let found = around.pages.store().event_id_at(at).await;
+            let found = found.map_err(|fault| Stop::Broken(fault.to_string()))?;
+            if let Some(problem) = history_changed(&self.id, at, expected, found) {
+                return Err(Stop::Failed(problem));
+            }
+        }
+        let writer = around.read_model.writer(prepared, &manifest.tables).await?;
+        let instance = match instance {
+            Some(instance) => instance,
+            None => Instance::new(self.id.projection.as_str(), self.id.version, Arc::clone(&self.code.start))
+                .map_err(|fault| Stop::Broken(format!("no thread for the guest: {fault}")))?,
+        };
+        let mut limits = around.limits.clone();
+        limits.recent_rows_bytes_max /= partition.count as usize;
+        limits.key_filter_bytes /= partition.count as usize;
+        let position = prepared.checkpoint.position;
+        let begun_now = position == Position::START;
+        let beside = record.state == State::Building && !record.live;
+        Ok(Run {
+            partition,
+            instance,
+            feed: Feed::new(around.pages.clone(), around.tail.clone(), record.upcasters, position, until),
+            rows: RowSource::new(around.read_model.clone(), self.id.clone(), &manifest.tables, &limits, begun_now),
+            read_model: around.read_model.clone(),
+            commits: Commits::start(writer, around.board.clone(), self.id.clone(), partition.number),
+            board: around.board.clone(),
+            throttle: beside.then(|| Throttle::new(around.board.clone(), &around.limits)),
+            ready: around.ready.clone(),
+            manifest: Arc::clone(manifest),
+            idle: None,
+            id: self.id.clone(),
+        })
+    }
+
+    /// A build of the past has reached its end.
+    async fn complete(&mut self) -> Result<(), Error> {
+        self.around.read_model.finish_indexes(&self.id, &self.code.manifest.tables).await?;
+        self.around.read_model.finish_build(&self.id).await?;
+        self.resting = Some(Phase::Complete);
+        self.set_phase(Phase::Complete, None);
+        Ok(())
+    }
+
+    fn show(&self, record: &VersionRecord) {
+        let now = Timestamp::now();
+        self.around.board.update(&self.id, |observed| {
+            observed.phase = if record.state == State::Building { Phase::Rebuilding } else { Phase::Lagging };
+            observed.error = None;
+            observed.waiting.clear();
+            observed.partitions = record.checkpoints.iter().map(|one| (one.position, 0.0, now)).collect();
+            observed.progress_at = now;
+        });
+    }
+
+    fn set_phase(&self, phase: Phase, error: Option<Problem>) {
+        self.around.board.update(&self.id, |observed| {
+            observed.phase = phase;
+            observed.error = error;
+            observed.waiting.clear();
+            observed.behind_since = Timestamp::now();
+        });
+    }
+}
+
+/// Of two ends the one that says more.
+fn graver(one: Stop, other: Stop) -> Stop {
+    let rank = |stop: &Stop| match stop {
+        Stop::Reached => 0,
+        Stop::Drained => 1,
+        Stop::Broken(_) => 2,
+        Stop::Failed(_) => 3,
+    };
+    if rank(&other) > rank(&one) { other } else { one }
+}
+
+fn broken(message: String) -> Problem {
+    Problem { code: "unavailable".to_owned(), message, position: None, event_id: None, since: Timestamp::now() }
+}

@@ -1,0 +1,255 @@
+//! Who did what, when, and how it ended.
+
+use serde::{Deserialize, Serialize};
+use sqlx::{Row as _, SqliteConnection};
+use utoipa::ToSchema;
+
+use super::writing::Writing;
+use super::{Error, ReadModel};
+use crate::change::{Digest, VersionId};
+use crate::event::{Position, Timestamp};
+
+/// How an operation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It goes on.
+    Running,
+    Done,
+    /// It could not be carried out; `detail` says why.
+    Failed,
+    /// Somebody ended it.
+    Cancelled,
+    /// The host went away in the middle, and it was not taken up again.
+    Interrupted,
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What is to be noted of an operation that begins.
+#[derive(Clone, Debug, Default)]
+pub struct NewOperation {
+    /// Such as `promote`.
+    pub operation: &'static str,
+    /// The name of the projection or upcaster.
+    pub subject: String,
+    pub version: Option<u32>,
+    pub generation: Option<u32>,
+    /// Who asked for it.
+    pub actor: String,
+    pub from: Option<Digest>,
+    pub to: Option<Digest>,
+    pub position: Option<Position>,
+    /// For people.
+    pub detail: String,
+}
+
+impl NewOperation {
+    /// An operation on `id`.
+    #[must_use]
+    pub fn on(operation: &'static str, id: &VersionId, actor: &str) -> Self {
+        Self {
+            operation,
+            subject: id.projection.to_string(),
+            version: Some(id.version),
+            generation: Some(id.generation),
+            actor: actor.to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
+/// An operation, as it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Operation {
+    /// Grows with every operation.
+    pub id: i64,
+    /// `deploy`, `swap`, `rebuild`, `promote`, `rollback`, `pause`, `resume`, `cancel`, `retire`, `verify`, …
+    pub operation: String,
+    /// The name of the projection or upcaster.
+    pub subject: String,
+    pub version: Option<u32>,
+    pub generation: Option<u32>,
+    /// Who asked for it: the name of a token, `folder` for files, `policy` for the host itself.
+    pub actor: String,
+    pub started_at: Timestamp,
+    pub ended_at: Option<Timestamp>,
+    pub outcome: Outcome,
+    /// SHA-256 of the component that ran before, and of the one that ran after.
+    pub from_digest: Option<String>,
+    pub to_digest: Option<String>,
+    /// The position at which it took effect.
+    pub position: Option<Position>,
+    /// For people: what came of it.
+    pub detail: String,
+}
+
+impl ReadModel {
+    /// Notes that an operation has begun, and gives its number.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn begin_operation(&self, operation: &NewOperation) -> Result<i64, Error> {
+        let mut writing = self.begin().await?;
+        let id = note(&mut writing, operation, Outcome::Running).await?;
+        writing.commit().await?;
+        Ok(id)
+    }
+
+    /// Notes an operation that is over already.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn note_operation(&self, operation: &NewOperation, outcome: Outcome) -> Result<i64, Error> {
+        let mut writing = self.begin().await?;
+        let id = note(&mut writing, operation, outcome).await?;
+        writing.commit().await?;
+        Ok(id)
+    }
+
+    /// Notes how operation `id` ended.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn end_operation(&self, id: i64, outcome: Outcome, detail: &str) -> Result<(), Error> {
+        let mut writing = self.begin().await?;
+        sqlx::query("UPDATE fantascope_operations SET outcome = ?, detail = ?, ended_at = ? WHERE id = ? AND outcome = 'running'")
+            .bind(outcome.as_str())
+            .bind(detail.to_owned())
+            .bind(Timestamp::now().0)
+            .bind(id)
+            .execute(writing.connection())
+            .await?;
+        writing.commit().await
+    }
+
+    /// Marks as interrupted what a host left running, but for builds, which go on.
+    /// Gives what was marked.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn interrupt_operations(&self) -> Result<Vec<Operation>, Error> {
+        let mut writing = self.begin().await?;
+        let rows = sqlx::query(
+            "UPDATE fantascope_operations SET outcome = 'interrupted', ended_at = ? \
+             WHERE outcome = 'running' AND NOT EXISTS (SELECT 1 FROM fantascope_versions v \
+                WHERE v.state = 'building' AND (v.projection, v.version, v.generation) \
+                    = (fantascope_operations.subject, fantascope_operations.version, fantascope_operations.generation)) \
+             RETURNING *",
+        )
+        .bind(Timestamp::now().0)
+        .fetch_all(writing.connection())
+        .await?;
+        writing.commit().await?;
+        rows.iter().map(|row| decode(row).map_err(Error::from)).collect()
+    }
+
+    /// The last `limit` operations before number `before`, the latest first; of one subject, if it is given.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn operations(
+        &self,
+        subject: Option<&str>,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<Operation>, Error> {
+        let rows = sqlx::query(
+            "SELECT * FROM fantascope_operations WHERE (?1 IS NULL OR subject = ?1) AND (?2 IS NULL OR id < ?2) \
+             ORDER BY id DESC LIMIT ?3",
+        )
+        .bind(subject.map(str::to_owned))
+        .bind(before)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter().map(|row| decode(row).map_err(Error::from)).collect()
+    }
+}
+
+/// Notes an operation in the transaction that carries it out.
+pub(super) async fn note(writing: &mut Writing, operation: &NewOperation, outcome: Outcome) -> Result<i64, Error> {
+    let now = Timestamp::now().0;
+    let (id,): (i64,) = sqlx::query_as(
+        "INSERT INTO fantascope_operations (operation, subject, version, generation, actor, started_at, ended_at, \
+         outcome, from_digest, to_digest, position, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+    )
+    .bind(operation.operation)
+    .bind(operation.subject.clone())
+    .bind(operation.version)
+    .bind(operation.generation)
+    .bind(operation.actor.clone())
+    .bind(now)
+    .bind((outcome != Outcome::Running).then_some(now))
+    .bind(outcome.as_str())
+    .bind(operation.from.map(|digest| digest.to_string()))
+    .bind(operation.to.map(|digest| digest.to_string()))
+    .bind(operation.position.map(Position::to_sql))
+    .bind(operation.detail.clone())
+    .fetch_one(writing.connection())
+    .await?;
+    Ok(id)
+}
+
+/// Ends what runs on `id`, in the transaction that brings the end.
+pub(super) async fn end_running(
+    connection: &mut SqliteConnection,
+    id: &VersionId,
+    outcome: Outcome,
+    position: Position,
+) -> Result<(), Error> {
+    sqlx::query(
+        "UPDATE fantascope_operations SET outcome = ?, ended_at = ?, position = ? \
+         WHERE outcome = 'running' AND subject = ? AND version = ? AND generation = ?",
+    )
+    .bind(outcome.as_str())
+    .bind(Timestamp::now().0)
+    .bind(position.to_sql())
+    .bind(id.projection.to_string())
+    .bind(id.version)
+    .bind(id.generation)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn decode(row: &sqlx::sqlite::SqliteRow) -> sqlx::Result<Operation> {
+    let outcome: String = row.try_get("outcome")?;
+    Ok(Operation {
+        id: row.try_get("id")?,
+        operation: row.try_get("operation")?,
+        subject: row.try_get("subject")?,
+        version: row.try_get("version")?,
+        generation: row.try_get("generation")?,
+        actor: row.try_get("actor")?,
+        started_at: Timestamp(row.try_get("started_at")?),
+        ended_at: row.try_get::<Option<i64>, _>("ended_at")?.map(Timestamp),
+        outcome: match outcome.as_str() {
+            "running" => Outcome::Running,
+            "done" => Outcome::Done,
+            "cancelled" => Outcome::Cancelled,
+            "interrupted" => Outcome::Interrupted,
+            _ => Outcome::Failed,
+        },
+        from_digest: row.try_get("from_digest")?,
+        to_digest: row.try_get("to_digest")?,
+        position: row.try_get::<Option<i64>, _>("position")?.map(Position::from_sql),
+        detail: row.try_get("detail")?,
+    })
+}

@@ -1,0 +1,197 @@
+//! The bytes of plugins, by digest, and what was last seen under the names of files.
+
+use sqlx::Row as _;
+
+use super::record::{record, records};
+use super::{Error, ReadModel, VersionRecord};
+use crate::change::{Digest, VersionId};
+use crate::event::{Position, Timestamp};
+
+/// Where a plugin file came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The plugin folder.
+    Folder,
+    /// An upload.
+    Upload,
+}
+
+impl Source {
+    /// As it is stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Folder => "folder",
+            Self::Upload => "upload",
+        }
+    }
+}
+
+/// What was last seen under the name of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenFile {
+    pub file: String,
+    pub source: Source,
+    pub digest: Digest,
+}
+
+/// Upcasters that work together, for events after a position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpcasterSet {
+    /// From 1; a later set has a higher number.
+    pub number: u32,
+    pub effective_after: Position,
+    pub digests: Vec<Digest>,
+}
+
+impl ReadModel {
+    /// Keeps the bytes of a plugin.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn keep_plugin(&self, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
+        let mut writing = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO fantascope_plugins (digest, bytes, admitted_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        )
+        .bind(digest.to_string())
+        .bind(bytes.to_vec())
+        .bind(Timestamp::now().0)
+        .execute(writing.connection())
+        .await?;
+        writing.commit().await
+    }
+
+    /// The bytes of a plugin, if they are kept.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn plugin(&self, digest: Digest) -> Result<Option<Vec<u8>>, Error> {
+        let bytes = sqlx::query_scalar("SELECT bytes FROM fantascope_plugins WHERE digest = ?")
+            .bind(digest.to_string())
+            .fetch_optional(&self.readers)
+            .await?;
+        Ok(bytes)
+    }
+
+    /// Remembers what is seen under the name of a file.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn saw_file(&self, seen: &SeenFile) -> Result<(), Error> {
+        let mut writing = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO fantascope_plugin_files (file, source, digest, seen_at) VALUES (?, ?, ?, ?) \
+             ON CONFLICT (file) DO UPDATE SET source = excluded.source, digest = excluded.digest, seen_at = excluded.seen_at",
+        )
+        .bind(seen.file.clone())
+        .bind(seen.source.as_str())
+        .bind(seen.digest.to_string())
+        .bind(Timestamp::now().0)
+        .execute(writing.connection())
+        .await?;
+        writing.commit().await
+    }
+
+    /// Forgets a file.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn forget_file(&self, file: &str) -> Result<(), Error> {
+        let mut writing = self.begin().await?;
+        sqlx::query("DELETE FROM fantascope_plugin_files WHERE file = ?")
+            .bind(file.to_owned())
+            .execute(writing.connection())
+            .await?;
+        writing.commit().await
+    }
+
+    /// All files, by name.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn seen_files(&self) -> Result<Vec<SeenFile>, Error> {
+        let rows = sqlx::query("SELECT file, source, digest FROM fantascope_plugin_files ORDER BY file")
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let source =
+                    if row.try_get::<String, _>("source")? == "upload" { Source::Upload } else { Source::Folder };
+                Ok(SeenFile { file: row.try_get("file")?, source, digest: digest(row.try_get("digest")?)? })
+            })
+            .collect()
+    }
+
+    /// Notes that from now on, for events after `effective_after`, these upcasters work together.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn add_upcaster_set(&self, effective_after: Position, digests: &[Digest]) -> Result<UpcasterSet, Error> {
+        let mut writing = self.begin().await?;
+        let texts: Vec<String> = digests.iter().map(ToString::to_string).collect();
+        let number: u32 = sqlx::query_scalar(
+            "INSERT INTO fantascope_upcaster_sets (number, effective_after, digests, since) \
+             SELECT coalesce(max(number), 0) + 1, ?, ?, ? FROM fantascope_upcaster_sets RETURNING number",
+        )
+        .bind(effective_after.to_sql())
+        .bind(serde_json::Value::from(texts).to_string())
+        .bind(Timestamp::now().0)
+        .fetch_one(writing.connection())
+        .await?;
+        writing.commit().await?;
+        Ok(UpcasterSet { number, effective_after, digests: digests.to_vec() })
+    }
+
+    /// All sets that some version still reads with, by number; the last one is in force.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn upcaster_sets(&self) -> Result<Vec<UpcasterSet>, Error> {
+        let rows = sqlx::query("SELECT number, effective_after, digests FROM fantascope_upcaster_sets ORDER BY number")
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let digests: Vec<String> = serde_json::from_str(&row.try_get::<String, _>("digests")?)
+                    .map_err(|fault| sqlx::Error::Decode(fault.into()))?;
+                Ok(UpcasterSet {
+                    number: row.try_get("number")?,
+                    effective_after: Position::from_sql(row.try_get("effective_after")?),
+                    digests: digests.into_iter().map(digest).collect::<Result<_, Error>>()?,
+                })
+            })
+            .collect()
+    }
+
+    /// Every version that is not retired, by name, version and generation.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn versions(&self) -> Result<Vec<VersionRecord>, Error> {
+        let mut connection = self.readers.acquire().await?;
+        records(&mut connection, "WHERE v.state <> ?", "retired").await
+    }
+
+    /// The version `id`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownVersion`] if it was never built.
+    pub async fn version(&self, id: &VersionId) -> Result<VersionRecord, Error> {
+        let mut connection = self.readers.acquire().await?;
+        record(&mut connection, id).await
+    }
+
+    /// Every version of one projection that was ever built.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn versions_of(&self, projection: &str) -> Result<Vec<VersionRecord>, Error> {
+        let mut connection = self.readers.acquire().await?;
+        records(&mut connection, "WHERE v.projection = ?", projection).await
+    }
+}
+
+fn digest(text: String) -> Result<Digest, Error> {
+    text.parse().map_err(|reason: String| Error::Database(sqlx::Error::Decode(reason.into())))
+}

@@ -1,0 +1,198 @@
+//! What is stored about versions.
+
+use serde::{Deserialize, Serialize};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::Error;
+use super::commit::Checkpoint;
+use crate::change::{Digest, Name, TableDefinition, VersionId};
+use crate::event::{Position, Timestamp};
+
+/// How far the life of a version has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Folds the history.
+    Building,
+    /// Has caught up once.
+    Ready,
+    /// Its tables are gone.
+    Retired,
+}
+
+impl State {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Building => "building",
+            Self::Ready => "ready",
+            Self::Retired => "retired",
+        }
+    }
+}
+
+/// When a version takes the place of the live one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Promote {
+    /// When somebody says so.
+    #[default]
+    Manual,
+    /// Once it has caught up.
+    Ready,
+    /// Once it has caught up and its rows are those of the live version.
+    Verified,
+}
+
+impl Promote {
+    pub(super) fn as_sql(self) -> Option<&'static str> {
+        match self {
+            Self::Manual => None,
+            Self::Ready => Some("ready"),
+            Self::Verified => Some("verified"),
+        }
+    }
+}
+
+impl std::str::FromStr for Promote {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "manual" => Ok(Self::Manual),
+            "ready" => Ok(Self::Ready),
+            "verified" => Ok(Self::Verified),
+            other => Err(format!("`{other}` is neither `ready`, `verified` nor `manual`")),
+        }
+    }
+}
+
+/// What is stored about a version.
+#[derive(Clone, Debug)]
+pub struct VersionRecord {
+    pub id: VersionId,
+    pub digest: Digest,
+    pub tables: Vec<TableDefinition>,
+    pub created_at: Timestamp,
+    pub state: State,
+    /// Somebody paused it.
+    pub paused: bool,
+    /// Whether the stable names show it.
+    pub live: bool,
+    /// When it is to take over by itself.
+    pub promote: Promote,
+    /// The end of its backfill.
+    pub built_until: Position,
+    /// For a build of the past: its last position.
+    pub as_of: Option<Position>,
+    /// When it was live first, and until when; none in the latter while it is.
+    pub live_from: Option<Timestamp>,
+    pub live_to: Option<Timestamp>,
+    /// The set of upcasters that its history is read with.
+    pub upcasters: u32,
+    /// Of each partition, by number.
+    pub checkpoints: Vec<Checkpoint>,
+    pub checkpoint_at: Timestamp,
+}
+
+impl VersionRecord {
+    /// Everything up to here is folded.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.checkpoints.iter().map(|checkpoint| checkpoint.position).min().unwrap_or_default()
+    }
+}
+
+const SELECT: &str = "SELECT v.projection, v.version, v.generation, v.digest, v.tables, v.created_at, v.state, v.paused, \
+    v.promote, v.built_until, v.as_of, v.live_from, v.live_to, v.upcasters, \
+    EXISTS (SELECT 1 FROM fantascope_live l \
+            WHERE (l.projection, l.version, l.generation) = (v.projection, v.version, v.generation)) AS live, \
+    c.position, c.event_id, c.event_position, c.updated_at \
+    FROM fantascope_versions v JOIN fantascope_checkpoints c USING (projection, version, generation) ";
+const ORDER: &str = " ORDER BY v.projection, v.version, v.generation, c.partition";
+
+/// The versions that `condition` holds for, of which `value` is the first parameter.
+pub(super) async fn records(
+    connection: &mut SqliteConnection,
+    condition: &'static str,
+    value: &str,
+) -> Result<Vec<VersionRecord>, Error> {
+    let sql = sqlx::AssertSqlSafe(format!("{SELECT}{condition}{ORDER}"));
+    let rows = sqlx::query(sql).bind(value.to_owned()).fetch_all(connection).await?;
+    let mut records: Vec<VersionRecord> = Vec::new();
+    for row in &rows {
+        let id = id_of(row)?;
+        let (checkpoint, at) = (checkpoint_of(row)?, Timestamp(row.try_get("updated_at")?));
+        match records.last_mut().filter(|last| last.id == id) {
+            Some(last) => {
+                last.checkpoints.push(checkpoint);
+                last.checkpoint_at = last.checkpoint_at.max(at);
+            }
+            None => records.push(record_of(row, id, checkpoint, at)?),
+        }
+    }
+    Ok(records)
+}
+
+/// The version `id`.
+pub(super) async fn record(connection: &mut SqliteConnection, id: &VersionId) -> Result<VersionRecord, Error> {
+    let all = records(connection, "WHERE v.projection = ?", id.projection.as_str()).await?;
+    all.into_iter().find(|record| record.id == *id).ok_or_else(|| Error::UnknownVersion { id: id.clone() })
+}
+
+fn record_of(row: &SqliteRow, id: VersionId, checkpoint: Checkpoint, at: Timestamp) -> Result<VersionRecord, Error> {
+    let text = |column: &str| row.try_get::<String, _>(column);
+    let time = |column: &str| row.try_get::<Option<i64>, _>(column).map(|time| time.map(Timestamp));
+    let unreadable = |reason: String| Error::Unreadable { id: id.clone(), reason };
+    let digest = text("digest")?.parse().map_err(unreadable)?;
+    let tables = decode_tables(&id, &text("tables")?)?;
+    let state = match text("state")?.as_str() {
+        "building" => State::Building,
+        "retired" => State::Retired,
+        _ => State::Ready,
+    };
+    let promote = match row.try_get::<Option<String>, _>("promote")?.as_deref() {
+        None => Promote::Manual,
+        Some(text) => text.parse().map_err(unreadable)?,
+    };
+    Ok(VersionRecord {
+        digest,
+        tables,
+        state,
+        promote,
+        created_at: Timestamp(row.try_get("created_at")?),
+        paused: row.try_get("paused")?,
+        live: row.try_get("live")?,
+        built_until: Position::from_sql(row.try_get("built_until")?),
+        as_of: row.try_get::<Option<i64>, _>("as_of")?.map(Position::from_sql),
+        live_from: time("live_from")?,
+        live_to: time("live_to")?,
+        upcasters: row.try_get("upcasters")?,
+        checkpoints: vec![checkpoint],
+        checkpoint_at: at,
+        id,
+    })
+}
+
+fn id_of(row: &SqliteRow) -> Result<VersionId, Error> {
+    let projection: String = row.try_get("projection")?;
+    Ok(VersionId {
+        projection: parse_name(&projection)?,
+        version: row.try_get("version")?,
+        generation: row.try_get("generation")?,
+    })
+}
+
+pub(super) fn parse_name(name: &str) -> Result<Name, Error> {
+    name.parse().map_err(|reason: String| Error::Database(sqlx::Error::Decode(reason.into())))
+}
+
+pub(super) fn checkpoint_of(row: &SqliteRow) -> Result<Checkpoint, Error> {
+    let event_id = row.try_get::<Option<Vec<u8>>, _>("event_id")?.and_then(|bytes| Uuid::from_slice(&bytes).ok());
+    let event_position = row.try_get::<Option<i64>, _>("event_position")?.map(Position::from_sql);
+    Ok(Checkpoint { position: Position::from_sql(row.try_get("position")?), last_event: event_position.zip(event_id) })
+}
+
+pub(super) fn decode_tables(id: &VersionId, json: &str) -> Result<Vec<TableDefinition>, Error> {
+    serde_json::from_str(json).map_err(|fault| Error::Unreadable { id: id.clone(), reason: fault.to_string() })
+}

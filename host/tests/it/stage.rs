@@ -1,0 +1,207 @@
+//! A host whose slides change: with deployments, and guests that are what a test wants.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use fantascope::deployment::{
+    DeployOptions, Deployed, Deployments, Fault, Foundation, Keep, Policy, RebuildOptions, WhenRowsDiffer,
+};
+use fantascope::event::NewEvent;
+use fantascope::projection::{Phase, Status};
+use fantascope::read_model::{Operation, Promote, ReadModel, Source};
+use fantascope::store::{Expected, Store};
+use serde_json::json;
+use sqlx::{Connection as _, SqliteConnection};
+
+use crate::guests::guest;
+use crate::place::Place;
+
+/// Nothing here takes longer, unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) const POLICY: Policy = Policy {
+    promote: Promote::Manual,
+    when_rows_differ: WhenRowsDiffer::Build,
+    sample_events: 1_000,
+    workers: 1,
+    keep_previous: Keep::Latest(2),
+    keep_as_of: Duration::from_secs(3_600),
+};
+
+/// A host with deployments in a folder of its own.
+pub(crate) struct Stage {
+    pub(crate) place: Place,
+    pub(crate) store: Store,
+    pub(crate) read_model: ReadModel,
+    pub(crate) deployments: Deployments,
+}
+
+/// The component `slides` of a version that does `mode`; other notes are other bytes.
+pub(crate) fn slides(version: u32, mode: &str, note: u32) -> Vec<u8> {
+    let marker = format!("slides:v={version:02};mode={mode:.<8};note={note:04};");
+    marked(&guest("slides"), b"slides:v=", &marker)
+}
+
+/// The component `turner` of a version that multiplies by `factor`.
+pub(crate) fn turner(version: u32, factor: u32) -> Vec<u8> {
+    marked(&guest("turner"), b"turner:v=", &format!("turner:v={version:02};factor={factor:02};note=0000;"))
+}
+
+/// `bytes` with `marker` over what begins with `start`.
+fn marked(bytes: &[u8], start: &[u8], marker: &str) -> Vec<u8> {
+    let at = bytes.windows(start.len()).position(|window| window == start).expect("a marker");
+    let mut bytes = bytes.to_vec();
+    bytes[at..at + marker.len()].copy_from_slice(marker.as_bytes());
+    bytes
+}
+
+impl Stage {
+    pub(crate) async fn new() -> Self {
+        Self::with(POLICY).await
+    }
+
+    pub(crate) async fn with(policy: Policy) -> Self {
+        Self::open(Place::new(), policy).await
+    }
+
+    /// A host over what `place` holds.
+    pub(crate) async fn open(place: Place, policy: Policy) -> Self {
+        let database = place.database().await;
+        let store = Store::open(&database, &place.limits).await.unwrap();
+        let read_model = ReadModel::open(&database).await.unwrap();
+        let deployments = Deployments::open(Foundation {
+            store: store.clone(),
+            read_model: read_model.clone(),
+            sandbox: place.sandbox(),
+            limits: place.limits.clone(),
+            policy,
+            poll: Duration::from_millis(5),
+        })
+        .await
+        .unwrap();
+        deployments.resume_all().await.unwrap();
+        Self { place, store, read_model, deployments }
+    }
+
+    /// The same host after a restart.
+    pub(crate) async fn again(self, policy: Policy) -> Self {
+        self.deployments.drain().await;
+        let Self { place, .. } = self;
+        Self::open(place, policy).await
+    }
+
+    /// Appends `count` events to each of the aggregates `s-0` to `s-4`, with `n` from 1 up.
+    pub(crate) async fn append(&self, count: u64) {
+        for aggregate in 0..5 {
+            let event = |n| -> NewEvent {
+                serde_json::from_value(json!({ "event_type": "Slide", "event_data": { "n": n } })).unwrap()
+            };
+            let events = (1..=count).map(event).collect();
+            self.store.append("Show", &format!("s-{aggregate}"), Expected::Any, events).await.unwrap();
+        }
+    }
+
+    pub(crate) async fn deploy(&self, bytes: Vec<u8>) -> Result<Deployed, Fault> {
+        self.deploy_with(bytes, DeployOptions::default()).await
+    }
+
+    pub(crate) async fn deploy_with(&self, bytes: Vec<u8>, options: DeployOptions) -> Result<Deployed, Fault> {
+        self.deployments.deploy("slides.wasm", bytes, Source::Upload, options, "tester").await
+    }
+
+    pub(crate) async fn rebuild(&self, options: RebuildOptions) -> Result<Deployed, Fault> {
+        self.deployments.rebuild("slides", options, "tester").await
+    }
+
+    pub(crate) fn status(&self, label: &str) -> Option<Status> {
+        let statuses = self.deployments.projections().board().statuses(self.store.head());
+        statuses.into_iter().find(|status| format_label(status) == label)
+    }
+
+    /// The label of the live version.
+    pub(crate) async fn live(&self) -> String {
+        let versions = self.read_model.versions().await.unwrap();
+        let live: Vec<String> =
+            versions.iter().filter(|known| known.live).map(|known| known.id.label().to_string()).collect();
+        live.join(",")
+    }
+
+    /// Waits until the version is in `phase` and has folded all there is.
+    pub(crate) async fn reaches(&self, label: &str, phase: Phase) -> Status {
+        let reached = async {
+            loop {
+                if let Some(status) = self.status(label)
+                    && status.phase == phase
+                    && (phase != Phase::Following || status.lag_events == 0)
+                {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let outcome = tokio::time::timeout(PATIENCE, reached).await;
+        outcome.unwrap_or_else(|_| panic!("{label} is not {phase}: {:?}", self.status(label)))
+    }
+
+    /// Waits until the tail has read so far.
+    pub(crate) async fn tail_is_at(&self, position: u64) {
+        while self.deployments.projections().hold_tail().await.1.0 < position {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Waits until the live version is `label`.
+    pub(crate) async fn becomes_live(&self, label: &str) {
+        let lives = async {
+            while self.live().await != label {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, lives).await.is_ok(), "{label} is not live, but {}", self.live().await);
+    }
+
+    /// What the stable name shows: per aggregate, events and total.
+    pub(crate) async fn shown(&self) -> BTreeMap<String, (i64, i64)> {
+        self.rows("slides_counts").await
+    }
+
+    pub(crate) async fn rows(&self, table: &str) -> BTreeMap<String, (i64, i64)> {
+        let mut raw = self.place.raw().await;
+        let sql = format!("SELECT id, events, total FROM \"{table}\"");
+        let rows: Vec<(String, i64, i64)> = sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(&mut raw).await.unwrap();
+        raw.close().await.unwrap();
+        rows.into_iter().map(|(id, events, total)| (id, (events, total))).collect()
+    }
+
+    /// The names of tables and views that begin with `slides`.
+    pub(crate) async fn names(&self) -> Vec<String> {
+        let mut raw: SqliteConnection = self.place.raw().await;
+        let names = sqlx::query_scalar(
+            "SELECT name FROM sqlite_schema WHERE name LIKE 'slides%' AND type <> 'index' ORDER BY name",
+        );
+        let names = names.fetch_all(&mut raw).await.unwrap();
+        raw.close().await.unwrap();
+        names
+    }
+
+    /// The operations, the first one first: what, on which version, and how it ended.
+    pub(crate) async fn operations(&self) -> Vec<String> {
+        let mut operations = self.read_model.operations(None, None, 1_000).await.unwrap();
+        operations.reverse();
+        operations.iter().map(told).collect()
+    }
+}
+
+fn told(operation: &Operation) -> String {
+    let Operation { operation, version, generation, outcome, .. } = operation;
+    format!("{operation} {}g{} {outcome}", version.unwrap_or(0), generation.unwrap_or(0))
+}
+
+pub(crate) fn format_label(status: &Status) -> String {
+    fantascope::change::Label { version: status.version, generation: status.generation }.to_string()
+}
+
+/// What `count` events with `n` from 1 up add up to, for each of five aggregates.
+pub(crate) fn sums(count: i64, factor: i64) -> BTreeMap<String, (i64, i64)> {
+    (0..5).map(|aggregate| (format!("s-{aggregate}"), (count, factor * count * (count + 1) / 2))).collect()
+}
