@@ -16,7 +16,7 @@ pub(crate) const EVENTS: &str = "/v1/aggregates/Order/o-1/events";
 
 /// A host over a new store, called without a network.
 pub(crate) struct Host {
-    _folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
     pub(crate) api: Api,
     router: Router,
 }
@@ -57,7 +57,7 @@ impl Host {
             plugins: PluginList::default(),
         };
         change(&mut api);
-        Self { _folder: folder, router: http::router(api.clone()), api }
+        Self { folder, router: http::router(api.clone()), api }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
