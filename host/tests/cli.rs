@@ -1,8 +1,8 @@
 //! The program as it is called: what it prints and how it exits.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
@@ -86,6 +86,14 @@ impl Server {
 
     /// What `command` starts.
     fn of(command: &mut Command) -> Self {
+        let (server, log) = Self::with_log(command);
+        // The log must be read to its end, or the host would wait for it.
+        std::thread::spawn(move || log.for_each(drop));
+        server
+    }
+
+    /// What `command` starts, and the rest of its log.
+    fn with_log(command: &mut Command) -> (Self, Lines<BufReader<ChildStderr>>) {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("it runs");
         let mut lines = BufReader::new(child.stderr.take().expect("a log")).lines();
         let line = lines
@@ -94,9 +102,7 @@ impl Server {
             .find(|line| line.contains("http://"))
             .expect("it says where it serves");
         let url = line.split_whitespace().find(|word| word.starts_with("http://")).expect("a URL").to_owned();
-        // The log must be read to its end, or the host would wait for it.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, url }
+        (Self { child, url }, lines)
     }
 
     /// Appends two events; gives the status and the answer.
@@ -349,6 +355,16 @@ fn a_plugin_that_was_refused_fails_a_run_that_ends_by_itself() {
     place.check(&arguments, 0, "serving on");
     place.write("fantascope-data/plugins/lamp.wasm", "no wasm");
     place.check(&arguments, 1, "\nerror: plugin lamp.wasm: it is not WebAssembly");
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    let place = Place::new();
+    let (server, log) = Server::with_log(place.command(&SERVE).env("FANTASCOPE__LOG__LEVEL", "trace"));
+    drop(log);
+    for _ in 0..2 {
+        assert_eq!(server.append().0, 201);
+    }
 }
 
 /// A file that may not grow stands for a full disk: to SQLite both are writes that fail.
