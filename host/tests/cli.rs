@@ -1,10 +1,12 @@
 //! The program as it is called: what it prints and how it exits.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_fantascope");
 
 /// A folder with nothing in it, and the program run there.
 struct Place(tempfile::TempDir);
@@ -24,7 +26,11 @@ impl Place {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fantascope"));
+        self.command_of(PROGRAM, arguments)
+    }
+
+    fn command_of(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.current_dir(self.path()).args(arguments).env("NO_COLOR", "1");
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("FANTASCOPE") {
@@ -64,6 +70,8 @@ fn check(output: &Output, arguments: &[&str], code: i32, said: &str) -> String {
     stdout
 }
 
+const SERVE: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];
+
 /// A host that serves until it is dropped.
 struct Server {
     child: Child,
@@ -72,8 +80,21 @@ struct Server {
 
 impl Server {
     fn start(place: &Place, environment: &[(&str, &str)]) -> Self {
-        let mut command = place.command(&["serve", "--listen", "127.0.0.1:0"]);
-        let mut child = command.envs(environment.iter().copied()).stderr(Stdio::piped()).spawn().expect("it runs");
+        let mut command = place.command(&SERVE);
+        Self::of(command.envs(environment.iter().copied()))
+    }
+
+    /// What `command` starts.
+    fn of(command: &mut Command) -> Self {
+        let (server, log) = Self::with_log(command);
+        // The log must be read to its end, or the host would wait for it.
+        std::thread::spawn(move || log.for_each(drop));
+        server
+    }
+
+    /// What `command` starts, and the rest of its log.
+    fn with_log(command: &mut Command) -> (Self, Lines<BufReader<ChildStderr>>) {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("it runs");
         let mut lines = BufReader::new(child.stderr.take().expect("a log")).lines();
         let line = lines
             .by_ref()
@@ -81,9 +102,25 @@ impl Server {
             .find(|line| line.contains("http://"))
             .expect("it says where it serves");
         let url = line.split_whitespace().find(|word| word.starts_with("http://")).expect("a URL").to_owned();
-        // The log must be read to its end, or the host would wait for it.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, url }
+        (Self { child, url }, lines)
+    }
+
+    /// Appends two events; gives the status and the answer.
+    fn append(&self) -> (u16, Value) {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let event = json!({ "event_type": "Counted", "event_data": {} });
+        let events = json!({ "events": [event, event] });
+        let mut answer =
+            agent.post(format!("{}/v1/aggregates/Counter/c/events", self.url)).send_json(events).expect("an answer");
+        (answer.status().as_u16(), answer.body_mut().read_json().expect("JSON"))
+    }
+
+    /// Bounds how large its files may be; nothing lifts the bound.
+    #[cfg(target_os = "linux")]
+    fn bound_files(&self, bytes: Option<u64>) {
+        use rustix::process::{Pid, Resource, Rlimit, prlimit};
+        let bound = Rlimit { current: bytes, maximum: None };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, bound).expect("a bound");
     }
 }
 
@@ -309,6 +346,45 @@ fn an_address_that_is_taken_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
     place.check(&["serve", "--listen", &address], 1, &format!("cannot listen on {address}"));
+}
+
+#[test]
+fn a_plugin_that_was_refused_fails_a_run_that_ends_by_itself() {
+    let place = Place::new();
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--exit-when-caught-up"];
+    place.check(&arguments, 0, "serving on");
+    place.write("fantascope-data/plugins/lamp.wasm", "no wasm");
+    place.check(&arguments, 1, "\nerror: plugin lamp.wasm: it is not WebAssembly");
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    let place = Place::new();
+    let (server, log) = Server::with_log(place.command(&SERVE).env("FANTASCOPE__LOG__LEVEL", "trace"));
+    drop(log);
+    for _ in 0..2 {
+        assert_eq!(server.append().0, 201);
+    }
+}
+
+/// A file that may not grow stands for a full disk: to SQLite both are writes that fail.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_refuses_appends_until_there_is_space() {
+    let place = Place::new();
+    // The system also sends a signal, which must be ignored, as it does not for a full disk.
+    let ignoring = ["-c", "trap '' XFSZ; exec \"$@\"", "sh", PROGRAM];
+    let server = Server::of(&mut place.command_of("sh", &[&ignoring[..], &SERVE].concat()));
+    assert_eq!(server.append().0, 201);
+    server.bound_files(Some(1));
+    for _ in 0..3 {
+        let (status, problem) = server.append();
+        assert_eq!((status, problem["code"].as_str()), (503, Some("store_unavailable")), "{problem}");
+    }
+    place.check(&["--server", &server.url, "events", "list"], 0, "Counter/c@2");
+    server.bound_files(None);
+    let (status, appended) = server.append();
+    assert_eq!((status, &appended["positions"]), (201, &json!([3, 4])), "nothing was half done");
 }
 
 /// Starts the demo with so many events, and gives what it tells as JSON.

@@ -2,7 +2,7 @@
 //! interleaved, medians of several rounds. Figures are compared within the run;
 //! none is asserted.
 //!
-//! `cargo xtask bench [--quick]`; `docs/performance.md` says what is measured and why.
+//! `cargo xtask bench [--quick | --memory]`; `docs/performance.md` says what is measured and why.
 
 mod append;
 mod history;
@@ -32,7 +32,12 @@ struct Size {
     slow_events: u64,
 }
 
+const FULL: Size = Size { events: 1_000_000, rounds: 5, paged_events: 200_000, slow_events: 20_000 };
+const QUICK: Size = Size { events: 100_000, rounds: 3, paged_events: 50_000, slow_events: 5_000 };
+
 fn main() -> anyhow::Result<()> {
+    // As the program itself does, so that what is measured holds for it.
+    fantascope::app::with_few_arenas();
     let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
@@ -40,9 +45,10 @@ fn main() -> anyhow::Result<()> {
         ["compile-component", bytes] => Ok(fantascope::guest::compile_stdin(bytes.parse()?)?),
         // The benchmark starts itself anew to measure memory.
         ["memory", store, plugin] => block_on(memory::child(Path::new(store), Path::new(plugin))),
-        [] => block_on(run(&Size { events: 1_000_000, rounds: 5, paged_events: 200_000, slow_events: 20_000 })),
-        ["--quick"] => block_on(run(&Size { events: 100_000, rounds: 3, paged_events: 50_000, slow_events: 5_000 })),
-        _ => anyhow::bail!("usage: cargo xtask bench [--quick]"),
+        [] => block_on(run(&FULL)),
+        ["--quick"] => block_on(run(&QUICK)),
+        ["--memory"] => block_on(run_memory(&FULL)),
+        _ => anyhow::bail!("usage: cargo xtask bench [--quick | --memory]"),
     }
 }
 
@@ -63,6 +69,15 @@ async fn run(size: &Size) -> anyhow::Result<()> {
     append::measure(folder.path(), size, &mut report).await?;
     latency::measure(folder.path(), &plugin, &mut report).await?;
     memory::measure(folder.path(), &plugin_path, size.events, &mut report).await?;
+    report.end();
+    Ok(())
+}
+
+/// The memory of a rebuild, and nothing else.
+async fn run_memory(size: &Size) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut report = Report::begin(size.events);
+    memory::measure(folder.path(), &built_plugin()?, size.events, &mut report).await?;
     report.end();
     Ok(())
 }

@@ -14,6 +14,8 @@ pub fn start_logging(settings: &Log) -> anyhow::Result<()> {
     })?;
     let ansi = std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
+    // A line that can't be written is lost; to complain of it on standard error would be a panic.
+    let builder = builder.log_internal_errors(false);
     // Whoever starts the host twice in one process, as tests do, keeps the first one's log.
     drop(match settings.format {
         LogFormat::Text => builder.try_init(),

@@ -2,6 +2,7 @@
 //!
 //! Level 4: knows everything below; decides nothing that a module below could.
 
+mod arenas;
 pub mod demo;
 mod host;
 mod inspect;
@@ -10,6 +11,7 @@ mod serve;
 mod signals;
 mod spec;
 
+pub use arenas::with_few_arenas;
 pub use host::Host;
 pub use inspect::{Inspection, inspect};
 pub use logging::start_logging;

@@ -80,6 +80,20 @@ pub struct Policy {
     pub keep_as_of: Duration,
 }
 
+impl Default for Policy {
+    /// Nothing is promoted, rows never change behind anybody's back.
+    fn default() -> Self {
+        Self {
+            promote: Promote::Manual,
+            when_rows_differ: WhenRowsDiffer::Build,
+            sample_events: 1_000,
+            workers: 1,
+            keep_previous: Keep::Latest(1),
+            keep_as_of: Duration::from_secs(3_600),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

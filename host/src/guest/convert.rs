@@ -60,7 +60,8 @@ fn own_column(column: types::ColumnResult) -> Column {
     let cells = match column.cells {
         types::CellsResult::Booleans(values) => Cells::Booleans(values),
         types::CellsResult::Integers(values) => Cells::Integers(values),
-        types::CellsResult::Floats(values) => Cells::Floats(values),
+        // No database keeps the sign of zero; dropped here, rows are the same from memory.
+        types::CellsResult::Floats(values) => Cells::Floats(values.into_iter().map(|value| value + 0.0).collect()),
         types::CellsResult::Texts(texts) => Cells::Texts(Texts { joined: texts.joined, ends: texts.ends }),
         types::CellsResult::Blobs(blobs) => Cells::Blobs(Blobs { joined: blobs.joined, ends: blobs.ends }),
     };
@@ -174,5 +175,21 @@ pub(super) fn own_events(batch: Batch) -> upcaster_types::Events {
         causation_ids: texts(batch.causation_ids),
         metadata: texts(batch.metadata),
         data: texts(batch.data),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_has_no_sign() {
+        let Cells::Floats(values) =
+            own_column(types::ColumnResult { nulls: Vec::new(), cells: types::CellsResult::Floats(vec![-0.0, -0.5]) })
+                .cells
+        else {
+            panic!("floats stay floats");
+        };
+        assert_eq!(values.iter().map(|value| value.to_bits()).collect::<Vec<_>>(), [0, (-0.5_f64).to_bits()]);
     }
 }

@@ -73,3 +73,46 @@ fn reason<T, E: std::fmt::Display>(
         Err(_) => Some(format!("{what} has not answered for {} seconds", ANSWER_TIMEOUT.as_secs())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::database::Database;
+    use crate::deployment::{Deployments, Foundation, Policy};
+    use crate::guest::{Sandbox, Settings};
+    use crate::http::Api;
+    use crate::limits::Limits;
+    use crate::read_model::ReadModel;
+    use crate::store::Store;
+
+    #[tokio::test]
+    async fn is_not_ready_once_it_is_about_to_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite:{}/store.sqlite", folder.path().display());
+        let (database, limits) = (Database::open(&url).await.expect("a database"), Limits::default());
+        let store = Store::open(&database, &limits).await.expect("a store");
+        let read_model = ReadModel::open(&database).await.expect("read models");
+        let program = std::env::current_exe().expect("this program");
+        let settings = Settings { program, cache: folder.path().join("cache"), limits: limits.clone() };
+        let deployments = Deployments::open(Foundation {
+            store: store.clone(),
+            read_model: read_model.clone(),
+            sandbox: Sandbox::new(settings).expect("a sandbox"),
+            limits: limits.clone(),
+            policy: Policy::default(),
+            poll: Duration::from_secs(1),
+        });
+        let deployments = deployments.await.expect("deployments");
+        let board = deployments.projections().board();
+        let api = Api { store, read_model, board, deployments, limits, token: None, actor: String::new() };
+        let shutdown = CancellationToken::new();
+        let shared = Arc::new(Shared::new(api, shutdown.clone()));
+        assert!(ready(State(Arc::clone(&shared))).await.is_ok());
+        shutdown.cancel();
+        let problem = ready(State(shared)).await.expect_err("a problem");
+        assert_eq!(problem.status(), 503);
+        assert!(problem.to_json().contains("\"reasons\":[\"the host is about to end\"]"), "{}", problem.to_json());
+    }
+}

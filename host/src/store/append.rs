@@ -175,7 +175,19 @@ impl Appender {
                 let text = fault.to_string();
                 answers.into_iter().for_each(|answer| answer.fail(&text));
                 requests.drain(..).for_each(|request| request.fail(&text));
+                self.reopen().await;
             }
+        }
+    }
+
+    /// Takes a new connection, for SQLite ends a transaction by itself when the disk is
+    /// full, and the old connection would believe for ever that it is within it. If even
+    /// that fails, so does the next commit, and it is tried again.
+    async fn reopen(&mut self) {
+        if let Ok(connection) = self.database.writer(Durability::Full).await {
+            let old = std::mem::replace(&mut self.connection, connection);
+            // Whatever it says, it is gone.
+            drop(old.close().await);
         }
     }
 

@@ -6,11 +6,11 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use fantascope::database::Database;
-use fantascope::deployment::{Deployments, Foundation, Keep, Policy, WhenRowsDiffer};
+use fantascope::deployment::{Deployments, Foundation, Policy};
 use fantascope::guest::{Sandbox, Settings};
 use fantascope::http::{self, Api};
 use fantascope::limits::Limits;
-use fantascope::read_model::{Promote, ReadModel};
+use fantascope::read_model::ReadModel;
 use fantascope::store::Store;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -20,20 +20,10 @@ pub(crate) const EVENTS: &str = "/v1/aggregates/Order/o-1/events";
 
 /// A host over a new store, called without a network.
 pub(crate) struct Host {
-    _folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
     pub(crate) api: Api,
     router: Router,
 }
-
-/// Whatever a test does not say otherwise.
-const POLICY: Policy = Policy {
-    promote: Promote::Manual,
-    when_rows_differ: WhenRowsDiffer::Build,
-    sample_events: 1_000,
-    workers: 1,
-    keep_previous: Keep::Latest(1),
-    keep_as_of: Duration::from_secs(60),
-};
 
 /// What a host over the store in `folder` serves.
 pub(crate) async fn api(folder: &std::path::Path, limits: Limits) -> Api {
@@ -45,7 +35,7 @@ pub(crate) async fn api(folder: &std::path::Path, limits: Limits) -> Api {
         read_model: read_model.clone(),
         sandbox: sandbox(&limits),
         limits: limits.clone(),
-        policy: POLICY,
+        policy: Policy::default(),
         poll: Duration::from_millis(5),
     })
     .await
@@ -88,7 +78,7 @@ impl Host {
         let folder = tempfile::tempdir().expect("a folder");
         let mut api = api(folder.path(), limits).await;
         change(&mut api);
-        Self { _folder: folder, router: http::router(api.clone()), api }
+        Self { folder, router: http::router(api.clone()), api }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

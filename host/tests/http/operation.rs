@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use fantascope::deployment::{PluginInfo, PluginStatus};
 use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 
 use crate::host::{Host, event, request};
 
@@ -38,6 +39,25 @@ async fn says_whether_it_lives_and_can_work() {
     let host = Host::new(|_| {}).await;
     assert_eq!(host.get("/livez").await.json(), json!({ "status": "alive" }));
     assert_eq!(host.get("/readyz").await.json(), json!({ "status": "ready" }));
+}
+
+#[tokio::test]
+async fn is_not_ready_while_a_database_fails() {
+    let host = Host::new(|_| {}).await;
+    let path = host.folder.path().join("store.sqlite");
+    let mut raw = SqliteConnection::connect(&format!("sqlite:{}", path.display())).await.expect("a connection");
+    let store = ("events", "the event store fails, see the host's log");
+    let read_models = ("fantascope_versions", "the database of the read models fails, see the host's log");
+    for (table, reason) in [store, read_models] {
+        for (from, to) in [(table, "away"), ("away", table)] {
+            let rename = AssertSqlSafe(format!("ALTER TABLE {from} RENAME TO {to}"));
+            sqlx::query(rename).execute(&mut raw).await.expect("renamed");
+            if to == "away" {
+                assert_eq!(host.get("/readyz").await.problem(503, "not_ready")["reasons"], json!([reason]));
+            }
+        }
+        assert_eq!(host.get("/readyz").await.json(), json!({ "status": "ready" }));
+    }
 }
 
 #[tokio::test]

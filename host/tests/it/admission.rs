@@ -191,6 +191,23 @@ fn a_cache_that_others_can_write_to_is_not_used() {
 }
 
 #[test]
+fn compiled_code_that_is_damaged_is_made_anew() {
+    let place = Place::new();
+    let (cache, plugin) = (place.path("cache"), guest("order_list"));
+    let sandbox = place.sandbox_with_cache(&cache);
+    sandbox.admit(&plugin).unwrap();
+    let file = std::fs::read_dir(&cache).unwrap().next().unwrap().unwrap().path();
+    let compiled = std::fs::read(&file).unwrap();
+    for damaged in [&b""[..], b"no machine code", &compiled[..compiled.len() / 2], &vec![0; compiled.len()]] {
+        // A new file: the old one may still be mapped into memory.
+        std::fs::remove_file(&file).unwrap();
+        std::fs::write(&file, damaged).unwrap();
+        sandbox.admit(&plugin).unwrap();
+        assert!(std::fs::read(&file).unwrap() == compiled, "{} bytes were kept", damaged.len());
+    }
+}
+
+#[test]
 fn one_that_does_not_even_start_within_its_limits_is_refused() {
     for (limits, said) in [
         (Limits { guest_table_elements_max: 1, ..Limits::default() }, "limits.guest_table_elements_max (1)"),

@@ -8,6 +8,7 @@
 mod admission;
 mod comparison;
 mod deployment;
+mod floats;
 mod guests;
 mod history;
 mod hostile;

@@ -3,14 +3,20 @@
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fantascope::event::{ImportedEvent, NewEvent, Position};
+use fantascope::guest::Kind;
 use fantascope::projection::Phase;
 use fantascope::store::{Error, Expected, Filter, Store};
 use serde_json::json;
 
+use crate::guests::guest;
 use crate::history::History;
 use crate::place::{Host, Place};
+
+/// Longer than anything takes here; what hangs fails instead of waiting for ever.
+const HANGS: Duration = Duration::from_secs(60);
 
 /// Writers of each kind, and events of each writer.
 fn size() -> (usize, usize) {
@@ -88,6 +94,24 @@ async fn nothing_is_lost_or_doubled_while_others_write() {
     host.projections.caught_up().await;
     check_counts(&host, writers * 2, events).await;
     host.projections.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_was_taken_over_stops_at_its_next_commit() {
+    let place = Place::new();
+    let host = place.start(&["hostile"]).await;
+    History::of_types(&["Good"]).import(&host.store).await;
+    host.projections.caught_up().await;
+    // As another host does when it starts.
+    let admitted = place.sandbox().admit(&guest("hostile")).unwrap();
+    let Kind::Projection(plugin) = admitted.kind else { panic!("it is a projection") };
+    host.read_model.prepare(&plugin.manifest, admitted.digest).await.unwrap();
+    // One event and no other after it: nothing else tells the loop that its commit failed.
+    History::of_types(&["Good", "Good"]).import(&host.store).await;
+    tokio::time::timeout(HANGS, host.projections.caught_up()).await.expect("it stops");
+    let status = host.status("hostile");
+    assert_eq!((status.phase, status.error.unwrap().code.as_str()), (Phase::Failed, "fenced"));
+    assert_eq!((host.checkpoint("hostile").await, host.rows("hostile", "deeds").await.len()), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
