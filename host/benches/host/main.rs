@@ -2,7 +2,7 @@
 //! interleaved, medians of several rounds. Figures are compared within the run;
 //! none is asserted.
 //!
-//! `cargo xtask bench [--quick | --memory]`; `docs/performance.md` says what is measured and why.
+//! `cargo xtask bench [--quick | --together | --memory]`; `docs/performance.md` says what is measured and why.
 
 mod append;
 mod history;
@@ -13,6 +13,7 @@ mod native;
 mod rebuild;
 mod report;
 mod stages;
+mod together;
 
 use std::path::{Path, PathBuf};
 
@@ -47,8 +48,9 @@ fn main() -> anyhow::Result<()> {
         ["memory", store, plugin] => block_on(memory::child(Path::new(store), Path::new(plugin))),
         [] => block_on(run(&FULL)),
         ["--quick"] => block_on(run(&QUICK)),
+        ["--together"] => block_on(run_together(&QUICK)),
         ["--memory"] => block_on(run_memory(&FULL)),
-        _ => anyhow::bail!("usage: cargo xtask bench [--quick | --memory]"),
+        _ => anyhow::bail!("usage: cargo xtask bench [--quick | --together | --memory]"),
     }
 }
 
@@ -65,10 +67,25 @@ async fn run(size: &Size) -> anyhow::Result<()> {
         let store = folder.path().join(format!("{shape:?}.sqlite"));
         history::fill(&store, shape, size.events).await?;
         compare(shape, &store, folder.path(), &plugin, size, &mut report).await?;
+        if shape == Shape::FewOrders {
+            together::measure(&store, folder.path(), &plugin, size, &mut report).await?;
+        }
     }
     append::measure(folder.path(), size, &mut report).await?;
     latency::measure(folder.path(), &plugin, &mut report).await?;
     memory::measure(folder.path(), &plugin_path, size.events, &mut report).await?;
+    report.end();
+    Ok(())
+}
+
+/// Several guests at once, and nothing else.
+async fn run_together(size: &Size) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let plugin = admit(&built_plugin()?, folder.path())?;
+    let store = folder.path().join("events.sqlite");
+    history::fill(&store, Shape::FewOrders, size.events).await?;
+    let mut report = Report::begin(size.events);
+    together::measure(&store, folder.path(), &plugin, size, &mut report).await?;
     report.end();
     Ok(())
 }

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fantascope::change::Digest;
+use fantascope::change::{Digest, Manifest};
 use fantascope::database::Database;
 use fantascope::event::Position;
 use fantascope::guest::ProjectionPlugin;
 use fantascope::limits::Limits;
-use fantascope::projection::{Projections, Resources, Start, Upcasters};
-use fantascope::read_model::ReadModel;
+use fantascope::projection::{Code, Projections, Resources, Start, Upcasters};
+use fantascope::read_model::{NewOperation, NewVersion, ReadModel};
 use fantascope::store::Store;
 
 /// Seconds from start to caught up, indexes and all; read models in a fresh file.
@@ -20,26 +20,58 @@ pub(crate) async fn rebuild(
     plugin: &ProjectionPlugin,
     start: Start,
 ) -> anyhow::Result<f64> {
-    let projections = open(store, &fresh(folder, "rows")?).await?;
+    Ok(rebuild_in(store, folder, plugin, start, Together { projections: 1, workers: 1 }).await?.0)
+}
+
+/// What is rebuilt at once.
+#[derive(Clone, Copy)]
+pub(crate) struct Together {
+    /// Projections of the same code, under names of their own.
+    pub(crate) projections: usize,
+    /// Partitions of each.
+    pub(crate) workers: u32,
+}
+
+/// The same for several at once; gives the pages that were read, too.
+pub(crate) async fn rebuild_in(
+    store: &Path,
+    folder: &Path,
+    plugin: &ProjectionPlugin,
+    start: Start,
+    together: Together,
+) -> anyhow::Result<(f64, u64)> {
+    let rows = Database::open(&fresh(folder, "rows")?).await?;
+    let read_model = ReadModel::open(&rows).await?;
+    let projections = open(store, read_model.clone()).await?;
+    let head = projections.head();
     let began = Instant::now();
-    projections.start(Arc::clone(&plugin.manifest), Digest([0; 32]), start).await?;
+    for number in 0..together.projections {
+        let manifest = Manifest {
+            name: format!("rebuilt_{number}").parse().map_err(anyhow::Error::msg)?,
+            ..(*plugin.manifest).clone()
+        };
+        let new = NewVersion { partitions: together.workers, until: head, ..NewVersion::plain(Digest([0; 32])) };
+        let (id, _) = read_model.create(&manifest, &new, NewOperation::default()).await?;
+        let code = Code { manifest: Arc::new(manifest), digest: Digest([0; 32]), start: Arc::clone(&start) };
+        projections.run(&read_model.version(&id).await?, code);
+    }
     projections.caught_up().await;
     let seconds = began.elapsed().as_secs_f64();
     for status in projections.board().statuses(Position::START) {
         anyhow::ensure!(status.error.is_none(), "{:?}", status.error);
     }
+    let pages = projections.pages_read();
     projections.drain().await;
-    Ok(seconds)
+    Ok((seconds, pages))
 }
 
 /// Projections over the events of one file, with their rows in another.
-pub(crate) async fn open(store: &Path, rows: &str) -> anyhow::Result<Projections> {
+async fn open(store: &Path, read_model: ReadModel) -> anyhow::Result<Projections> {
     let limits = Limits::default();
     let events = Database::open(&format!("sqlite:{}", store.display())).await?;
-    let rows = Database::open(rows).await?;
     Ok(Projections::new(Resources {
         store: Store::open(&events, &limits).await?,
-        read_model: ReadModel::open(&rows).await?,
+        read_model,
         upcasters: Upcasters::new(Vec::new())?,
         limits,
         poll: Duration::from_millis(100),

@@ -62,6 +62,25 @@ impl Report {
         println!("  rebuild's rate / by hand, transaction per event   {:.1}", event / sandbox);
     }
 
+    pub(crate) fn together(&mut self, arms: &[Median; 5], (alone, together): (u64, u64)) {
+        println!("\nSeveral at once");
+        let names = [
+            "slow guest, 1 worker",
+            "slow guest, 2 workers",
+            "order list, 1 worker",
+            "order list, 2 workers",
+            "order list, 4 projections",
+        ];
+        for (name, arm) in names.iter().zip(arms) {
+            println!("  {name:32} {}", arm.rates(self.events));
+        }
+        let [slow_one, slow_two, one, two, four] = arms.each_ref().map(Median::value);
+        println!("  2 workers / 1 worker, rate, slow guest            {:.2}", slow_one / slow_two);
+        println!("  2 workers / 1 worker, rate, order list            {:.2}", one / two);
+        println!("  4 projections together / 1 alone, time            {:.2}", four / one);
+        println!("  4 projections together / 1 alone, pages read      {:.2}", together as f64 / alone as f64);
+    }
+
     pub(crate) fn appends(&mut self, rates: &[Median; 3]) {
         println!("\nAppends, events a second, synced to disk before the answer: median (worst to best)");
         for (name, rate) in ["lists of 100", "one by one", "one by one, 32 callers"].iter().zip(rates) {

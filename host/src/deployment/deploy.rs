@@ -126,7 +126,7 @@ impl Deployments {
         self.read_model.keep_plugin(admitted.digest, bytes).await?;
         match (&admitted.kind, code(admitted)) {
             (Kind::Projection(plugin), Some(code)) => {
-                let _exclusive = self.exclusively(plugin.manifest.name.as_str(), "a deployment")?;
+                let _exclusive = self.exclusively(plugin.manifest.name.as_str(), "a deployment").await?;
                 self.deploy_projection(code, options, actor).await
             }
             _ => self.deploy_upcasters(std::slice::from_ref(admitted), actor).await,

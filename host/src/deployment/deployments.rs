@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +17,15 @@ use crate::store::Store;
 pub(super) const POLICY: &str = "policy";
 /// What the plugin folder is called where it asks for something.
 pub(super) const FOLDER: &str = "folder";
+
+/// What the host does by itself.
+pub(super) const PROMOTION: &str = "a promotion by policy";
+pub(super) const RETIREMENT: &str = "a retirement";
+const BY_THE_HOST: &[&str] = &[PROMOTION, RETIREMENT];
+
+/// How long that is waited for, and how often it is looked whether it is over.
+const HOST_MAX: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// Changes what runs. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -57,11 +67,30 @@ impl Deployments {
         &self.projections
     }
 
-    /// Keeps other operations out of `name` until the guard is dropped.
-    pub(super) fn exclusively(&self, name: &str, operation: &'static str) -> Result<Exclusive, Fault> {
+    /// Keeps other operations out of `name` until the guard is dropped. What the host does
+    /// by itself is waited for a while; whatever somebody asked for is not.
+    ///
+    /// # Errors
+    /// [`Fault::Busy`] names what is under way.
+    pub(super) async fn exclusively(&self, name: &str, operation: &'static str) -> Result<Exclusive, Fault> {
+        let give_up = Instant::now() + HOST_MAX;
+        loop {
+            let under_way = match self.try_exclusively(name, operation) {
+                Ok(exclusive) => return Ok(exclusive),
+                Err(under_way) => under_way,
+            };
+            if !BY_THE_HOST.contains(&under_way) || Instant::now() > give_up {
+                return Err(Fault::Busy { name: name.to_owned(), operation: under_way.to_owned() });
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// The same, at once; or what is under way.
+    pub(super) fn try_exclusively(&self, name: &str, operation: &'static str) -> Result<Exclusive, &'static str> {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(operation) = busy.get(name) {
-            return Err(Fault::Busy { name: name.to_owned(), operation: (*operation).to_owned() });
+            return Err(operation);
         }
         busy.insert(name.to_owned(), operation);
         Ok(Exclusive { busy: Arc::clone(&self.busy), name: name.to_owned() })

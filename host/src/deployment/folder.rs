@@ -1,11 +1,17 @@
 //! The plugin folder: what comes, changes and goes there.
 
+use std::time::Duration;
+
 use super::deployments::FOLDER;
 use super::upcasters::upcaster;
 use super::{DeployOptions, Deployments, Fault, PluginInfo, PluginStatus};
 use crate::catalogue::{Change, Entry, Watch, reject_clashes, reject_superseded, reject_twins};
 use crate::guest::Admitted;
 use crate::read_model::{SeenFile, Source};
+
+/// How long an operation is waited for that is in the way of a file.
+const BUSY: Duration = Duration::from_millis(500);
+const BUSY_TRIES: usize = 240;
 
 impl Deployments {
     /// Deploys what the folder holds at the start.
@@ -61,13 +67,21 @@ impl Deployments {
         // First, so that projections that come with them are built with them.
         self.take_upcasters(&upcasters).await?;
         for (entry, bytes) in others {
-            // A refusal is listed and logged.
-            let outcome = self.deploy_entry(&entry, &bytes, Source::Folder, DeployOptions::default(), FOLDER).await;
-            if let Err(fault @ (Fault::ReadModel(_) | Fault::Store(_))) = outcome {
-                tracing::error!(file = entry.file, "{fault}");
-            }
+            self.take_one(&entry, &bytes).await;
         }
         Ok(())
+    }
+
+    /// Nobody is there to try again later, so an operation that is under way is waited for.
+    async fn take_one(&self, entry: &Entry, bytes: &[u8]) {
+        for _ in 0..BUSY_TRIES {
+            // A refusal is listed and logged.
+            let outcome = self.deploy_entry(entry, bytes, Source::Folder, DeployOptions::default(), FOLDER).await;
+            if !matches!(outcome, Err(Fault::Busy { .. })) {
+                return;
+            }
+            tokio::time::sleep(BUSY).await;
+        }
     }
 
     /// Refuses files that contradict each other, or a file that is there already.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::deployments::POLICY;
+use super::deployments::{POLICY, PROMOTION, RETIREMENT};
 use super::{Deployments, Fault, Keep};
 use crate::change::{Label, VersionId};
 use crate::event::Timestamp;
@@ -62,7 +62,7 @@ impl Deployments {
 
     async fn promote_by_policy(&self, id: &VersionId) -> Result<(), Fault> {
         let name = id.projection.as_str();
-        let _exclusive = self.exclusively(name, "a promotion by policy")?;
+        let _exclusive = self.exclusively(name, PROMOTION).await?;
         let versions = self.versions_of(name).await?;
         let Some(green) = versions.iter().find(|known| known.id == *id) else { return Ok(()) };
         let is_lower = versions.iter().any(|known| known.live && known.id > green.id);
@@ -97,7 +97,7 @@ impl Deployments {
         let statuses = self.projections.board().statuses(self.store.head());
         for status in overdue(&statuses, self.policy.keep_previous, self.policy.keep_as_of, Timestamp::now()) {
             let name = &status.projection;
-            let Ok(_exclusive) = self.exclusively(name, "a retirement") else { continue };
+            let Ok(_exclusive) = self.try_exclusively(name, RETIREMENT) else { continue };
             let Ok(projection) = name.parse() else { continue };
             let id = VersionId { projection, version: status.version, generation: status.generation };
             if let Err(fault) = self.retire(&id, NewOperation::on("retire", &id, POLICY)).await {

@@ -62,9 +62,10 @@ impl Deployments {
         Ok(this)
     }
 
-    /// Lets the sets of upcasters work that are recorded.
+    /// Lets the sets of upcasters work that are recorded; the first one, which is not, has none.
     async fn load_upcasters(&self) -> Result<(), Fault> {
         let upcasters = self.projections.upcasters();
+        upcasters.install(UpcasterSet::new(0, Position::START, Vec::new())?);
         for set in self.read_model.upcaster_sets().await? {
             let plugins = self.upcasters_of(&set.digests).await?;
             let plugins = plugins.into_iter().map(|(_, plugin)| plugin).collect();
@@ -78,10 +79,6 @@ impl Deployments {
     /// # Errors
     /// If the databases fail.
     pub async fn resume_all(&self) -> Result<(), Fault> {
-        let upcasters = self.projections.upcasters();
-        if upcasters.is_unset() {
-            upcasters.install(UpcasterSet::new(0, Position::START, Vec::new())?);
-        }
         let versions = self.read_model.versions().await?;
         for version in &versions {
             let id = &version.id;

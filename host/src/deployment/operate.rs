@@ -21,7 +21,7 @@ impl Deployments {
         force: bool,
         actor: &str,
     ) -> Result<VersionId, Fault> {
-        let _exclusive = self.exclusively(name, "a promotion")?;
+        let _exclusive = self.exclusively(name, "a promotion").await?;
         let versions = self.versions_of(name).await?;
         let green = match wanted {
             Some(wanted) => wanted.pick(&versions)?.id,
@@ -37,7 +37,7 @@ impl Deployments {
     /// # Errors
     /// If there is none, or if it lags and `force` is not said.
     pub async fn rollback(&self, name: &str, force: bool, actor: &str) -> Result<VersionId, Fault> {
-        let _exclusive = self.exclusively(name, "a rollback")?;
+        let _exclusive = self.exclusively(name, "a rollback").await?;
         let versions = self.read_model.versions_of(name).await?;
         if versions.is_empty() {
             self.versions_of(name).await?;
@@ -81,7 +81,7 @@ impl Deployments {
     /// # Errors
     /// If there is no such version.
     pub async fn pause(&self, name: &str, wanted: Option<Wanted>, actor: &str) -> Result<Vec<VersionId>, Fault> {
-        let _exclusive = self.exclusively(name, "a pause")?;
+        let _exclusive = self.exclusively(name, "a pause").await?;
         let ids = self.chosen(name, wanted).await?;
         for id in &ids {
             self.projections.pause(id).await;
@@ -102,7 +102,7 @@ impl Deployments {
         workers: Option<u32>,
         actor: &str,
     ) -> Result<Vec<VersionId>, Fault> {
-        let _exclusive = self.exclusively(name, "a resumption")?;
+        let _exclusive = self.exclusively(name, "a resumption").await?;
         let ids = self.chosen(name, wanted).await?;
         if let Some(workers) = workers {
             self.check_workers(&ids, workers).await?;
@@ -160,7 +160,7 @@ impl Deployments {
     /// # Errors
     /// If nothing is built, or the version is live.
     pub async fn cancel(&self, name: &str, wanted: Option<Wanted>, actor: &str) -> Result<VersionId, Fault> {
-        let _exclusive = self.exclusively(name, "a cancellation")?;
+        let _exclusive = self.exclusively(name, "a cancellation").await?;
         let versions = self.versions_of(name).await?;
         let version = match wanted {
             Some(wanted) => wanted.pick(&versions)?,

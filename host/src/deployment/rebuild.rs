@@ -29,7 +29,7 @@ impl Deployments {
     /// # Errors
     /// If there is no such version, or one is being built.
     pub async fn rebuild(&self, name: &str, options: RebuildOptions, actor: &str) -> Result<Deployed, Fault> {
-        let _exclusive = self.exclusively(name, "a rebuild")?;
+        let _exclusive = self.exclusively(name, "a rebuild").await?;
         let versions = self.versions_of(name).await?;
         let version = match options.version {
             Some(wanted) => wanted.pick(&standing(&versions))?,

@@ -45,7 +45,7 @@ impl Deployments {
     }
 
     async fn remove_projection(&self, name: &str, info: &PluginInfo, force: bool, actor: &str) -> Result<(), Fault> {
-        let _exclusive = self.exclusively(name, "a removal")?;
+        let _exclusive = self.exclusively(name, "a removal").await?;
         let versions = self.versions_of(name).await?;
         let of_plugin = standing(&versions).into_iter().filter(|known| Some(known.id.version) == info.version);
         let of_plugin: Vec<_> = of_plugin.collect();

@@ -67,7 +67,7 @@ impl Deployments {
     /// # Errors
     /// If they clash, or fail on the history.
     pub(super) async fn deploy_upcasters(&self, admitted: &[Admitted], actor: &str) -> Result<Deployed, Fault> {
-        let _exclusive = self.exclusively(ALL, "a change of upcasters")?;
+        let _exclusive = self.exclusively(ALL, "a change of upcasters").await?;
         let before = self.upcasters_in_force().await?;
         let mut after = before.clone();
         for (digest, plugin) in admitted.iter().filter_map(upcaster) {
@@ -98,7 +98,7 @@ impl Deployments {
     /// # Errors
     /// If there is none of that name.
     pub(super) async fn remove_upcaster(&self, name: &str, actor: &str) -> Result<Deployed, Fault> {
-        let _exclusive = self.exclusively(ALL, "a change of upcasters")?;
+        let _exclusive = self.exclusively(ALL, "a change of upcasters").await?;
         let before = self.upcasters_in_force().await?;
         let after: Vec<_> = before.iter().filter(|(_, known)| known.manifest.name.as_str() != name).cloned().collect();
         if after.len() == before.len() {

@@ -48,7 +48,7 @@ impl Deployments {
     /// # Errors
     /// If one of them does not follow the store.
     pub async fn verify(&self, name: &str, wanted: Option<Wanted>, actor: &str) -> Result<Verification, Fault> {
-        let _exclusive = self.exclusively(name, "a verification")?;
+        let _exclusive = self.exclusively(name, "a verification").await?;
         self.verify_within(name, wanted, actor).await
     }
 

@@ -2,6 +2,7 @@
 //! at about the same time share its pages: they are read and upcast once.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ struct Shared {
     state: Mutex<State>,
     /// Somebody has come to another position, or a page was read.
     moved: Notify,
+    /// How many pages were read from the store.
+    read: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -94,6 +97,11 @@ impl Pages {
         &self.store
     }
 
+    /// How many pages were read from the store, for whomever.
+    pub(super) fn read_so_far(&self) -> u64 {
+        self.shared.read.load(Ordering::Relaxed)
+    }
+
     pub(super) fn upcasters(&self) -> &Upcasters {
         &self.upcasters
     }
@@ -115,6 +123,7 @@ impl Pages {
 
     async fn read(&self, set: &UpcasterSet, after: Position, ceiling: Position) -> Result<Arc<Page>, Error> {
         let page = self.store.page(after, ceiling).await?;
+        self.shared.read.fetch_add(1, Ordering::Relaxed);
         let last = page.events.len().checked_sub(1);
         let last_event = last.map(|row| (page.events.position(row), page.events.event_id(row)));
         let (after, up_to) = (page.after, page.up_to);

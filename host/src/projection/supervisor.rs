@@ -79,6 +79,18 @@ impl Projections {
         self.around.pages.upcasters().clone()
     }
 
+    /// The last position of the store.
+    #[must_use]
+    pub fn head(&self) -> Position {
+        self.around.pages.store().head()
+    }
+
+    /// How many pages of events were read from the store, for whomever.
+    #[must_use]
+    pub fn pages_read(&self) -> u64 {
+        self.around.pages.read_so_far()
+    }
+
     /// The versions that have caught up for the first time, as they do. There is one such stream.
     #[must_use]
     pub fn newly_ready(&self) -> Option<mpsc::UnboundedReceiver<VersionId>> {

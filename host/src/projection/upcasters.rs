@@ -95,12 +95,6 @@ impl Upcasters {
         self.with(|sets| sets.last().map_or(0, |set| set.number))
     }
 
-    /// Whether there is no set yet.
-    #[must_use]
-    pub fn is_unset(&self) -> bool {
-        self.with(<[_]>::is_empty)
-    }
-
     /// Lets `set` hold from its position on. No page beyond that may have been read.
     pub fn install(&self, set: UpcasterSet) {
         self.sets.write().unwrap_or_else(PoisonError::into_inner).push(set);

@@ -5,6 +5,7 @@
 mod commit;
 mod compare;
 mod ddl;
+mod difference;
 #[cfg(feature = "fault-injection")]
 mod fault;
 mod open;
@@ -20,9 +21,10 @@ mod writing;
 
 pub use commit::{Checkpoint, Commit, TableChanges, Writer};
 pub use compare::{Comparison, Presence, RowDifference, Snapshot, TableComparison};
+pub use difference::difference;
 pub use open::{Error, ReadModel};
 pub use operations::{NewOperation, Operation, Outcome};
 pub use plugins::{SeenFile, Source, UpcasterSet};
 pub use query::{Condition, Query, QueryFault, TableRows};
 pub use record::{Promote, State, VersionRecord};
-pub use versions::{NewVersion, Prepared, difference};
+pub use versions::{NewVersion, Prepared};

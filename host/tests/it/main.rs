@@ -12,6 +12,7 @@ mod floats;
 mod guests;
 mod history;
 mod hostile;
+mod lamp;
 mod lies;
 mod place;
 mod replay;

@@ -150,6 +150,30 @@ impl Stage {
         }
     }
 
+    /// Waits until the version follows the tail, however many events come meanwhile.
+    pub(crate) async fn reaches_tail(&self, label: &str) {
+        let follows = async {
+            while !self.status(label).is_some_and(|status| matches!(status.phase, Phase::Following | Phase::Lagging)) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, follows).await.is_ok(), "{label}: {:?}", self.status(label));
+    }
+
+    /// Waits until some build of `version` is in `phase`, and gives its label.
+    pub(crate) async fn status_of(&self, version: u32, phase: Phase) -> String {
+        let found = async {
+            loop {
+                let statuses = self.deployments.projections().board().statuses(self.store.head());
+                if let Some(status) = statuses.iter().find(|one| one.version == version && one.phase == phase) {
+                    return format!("v{}g{}", status.version, status.generation);
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, found).await.unwrap()
+    }
+
     /// Waits until the live version is `label`.
     pub(crate) async fn becomes_live(&self, label: &str) {
         let lives = async {

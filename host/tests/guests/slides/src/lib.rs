@@ -34,15 +34,26 @@ impl ProjectionGuest for Slides {
         if mode() == "wide" {
             columns.push(column("note", ColumnType::Text));
         }
+        if mode() == "marked" {
+            columns.push(column("version", ColumnType::Integer));
+        }
         let keyed_by = if mode() == "global" { Keying::Own } else { Keying::AggregateId };
         let indexes = vec![vec!["total".to_owned()]];
-        let counts = TableDefinition { name: "counts".to_owned(), columns, key_columns: 1, keyed_by, indexes };
+        let table = |name: &str| TableDefinition {
+            name: name.to_owned(),
+            columns: columns.clone(),
+            key_columns: 1,
+            keyed_by,
+            indexes: indexes.clone(),
+        };
+        // The same rows twice, so that a reader can see whether both tables are of one version.
+        let tables = if mode() == "marked" { vec![table("counts"), table("shown")] } else { vec![table("counts")] };
         ProjectionManifest {
             sdk: "none".to_owned(),
             name: "slides".to_owned(),
-            version: part("v=", 2).parse().unwrap_or(1),
+            version: version(),
             subscription: Subscription::Types(vec!["Slide".to_owned()]),
-            tables: vec![counts],
+            tables,
         }
     }
 
@@ -61,7 +72,8 @@ impl ProjectionGuest for Slides {
         sums.keys().for_each(|id| push(&mut ids, id));
         let count = u32::try_from(sums.len()).unwrap_or(u32::MAX);
         LOADED.set(sums);
-        Ok(vec![Keys { count, columns: vec![column(Cells::Texts(ids))] }])
+        let keys = Keys { count, columns: vec![column(Cells::Texts(ids))] };
+        Ok(if mode() == "marked" { vec![keys.clone(), keys] } else { vec![keys] })
     }
 
     fn apply(existing: Vec<Rows>) -> Result<Vec<Changes>, Failure> {
@@ -90,8 +102,17 @@ impl ProjectionGuest for Slides {
         if mode() == "wide" {
             columns.push(column(Cells::Texts(notes)));
         }
+        if mode() == "marked" {
+            columns.push(column(Cells::Integers(vec![i64::from(version()); operations.len()])));
+            let changes = Changes { operations, columns };
+            return Ok(vec![changes.clone(), changes]);
+        }
         Ok(vec![Changes { operations, columns }])
     }
+}
+
+fn version() -> u32 {
+    part("v=", 2).parse().unwrap_or(1)
 }
 
 fn mode() -> &'static str {
