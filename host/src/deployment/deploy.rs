@@ -88,7 +88,8 @@ impl Deployments {
         options: DeployOptions,
         actor: &str,
     ) -> Result<Deployed, Fault> {
-        let before = self.plugins.get().into_iter().find(|known| known.file == entry.file);
+        let before =
+            self.plugins.get().into_iter().find(|known| known.file == entry.file && known.source == source.as_str());
         let mut info = PluginInfo::of(entry, source);
         self.plugins.put(info.clone());
         let outcome = match &entry.outcome {
@@ -290,7 +291,8 @@ impl Deployments {
             let is_upcaster = deployed.kind.as_deref() == Some("upcaster");
             let same_plugin = other.claims_the_same_as(deployed) || (is_upcaster && older);
             let runs_no_more = other.status == PluginStatus::Active && other.digest != deployed.digest;
-            if other.file != deployed.file && same_plugin && runs_no_more {
+            let is_other = (&other.file, &other.source) != (&deployed.file, &deployed.source);
+            if is_other && same_plugin && runs_no_more {
                 other.status = PluginStatus::Superseded;
                 self.plugins.put(other);
             }

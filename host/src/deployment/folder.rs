@@ -22,7 +22,7 @@ impl Deployments {
         let files: Vec<&str> = changes.iter().map(file_of).collect();
         for seen in self.read_model.seen_files().await? {
             if seen.source == Source::Folder && !files.contains(&seen.file.as_str()) {
-                self.read_model.forget_file(&seen.file).await?;
+                self.read_model.forget_file(&seen.file, Source::Folder).await?;
             } else if seen.source == Source::Upload {
                 self.list_upload(&seen).await?;
             }
@@ -111,7 +111,9 @@ impl Deployments {
     async fn skip_unchanged(&self, found: &mut Vec<(Entry, Vec<u8>)>) -> Result<(), Fault> {
         let seen = self.read_model.seen_files().await?;
         let is_unchanged = |entry: &Entry| {
-            let is_it = |seen: &SeenFile| seen.file == entry.file && Some(seen.digest) == entry.digest;
+            let is_it = |seen: &SeenFile| {
+                seen.source == Source::Folder && seen.file == entry.file && Some(seen.digest) == entry.digest
+            };
             entry.outcome.is_ok() && seen.iter().any(is_it)
         };
         let (unchanged, rest): (Vec<_>, Vec<_>) =
@@ -162,8 +164,8 @@ impl Deployments {
 
     async fn is_gone(&self, file: &str) -> Result<(), Fault> {
         tracing::info!(file, "plugin file is gone; what it was deployed as runs on");
-        self.plugins.remove(file);
-        Ok(self.read_model.forget_file(file).await?)
+        self.plugins.remove(file, Source::Folder);
+        Ok(self.read_model.forget_file(file, Source::Folder).await?)
     }
 
     /// Lists a plugin that was uploaded before the host started.

@@ -56,6 +56,7 @@ impl Deployments {
 
     async fn hold_back(&self, id: &VersionId, operation: &NewOperation) -> Result<(), Fault> {
         self.read_model.hold_back(id).await?;
+        self.projections.hold_back(id);
         self.read_model.note_operation(operation, Outcome::Failed).await?;
         Ok(())
     }

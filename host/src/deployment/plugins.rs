@@ -112,19 +112,21 @@ impl PluginInfo {
 pub struct PluginList(Arc<RwLock<Vec<PluginInfo>>>);
 
 impl PluginList {
-    /// Adds a plugin, or replaces the one of the same file.
+    /// Adds a plugin, or replaces the one of the same file and source.
     pub fn put(&self, plugin: PluginInfo) {
         // Whoever panicked while writing left a whole list behind: each change is one assignment.
         let mut plugins = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        match plugins.iter_mut().find(|known| known.file == plugin.file) {
+        let same = |known: &&mut PluginInfo| (&known.file, &known.source) == (&plugin.file, &plugin.source);
+        match plugins.iter_mut().find(same) {
             Some(known) => *known = plugin,
             None => plugins.push(plugin),
         }
     }
 
     /// Forgets the plugin of `file`.
-    pub fn remove(&self, file: &str) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).retain(|known| known.file != file);
+    pub fn remove(&self, file: &str, source: Source) {
+        let mut plugins = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        plugins.retain(|known| known.file != file || known.source != source.as_str());
     }
 
     /// All plugins, by the names of their files.

@@ -2,11 +2,12 @@
 
 use super::deployments::{standing, those_there_are};
 use super::{Deployments, Fault, PluginInfo, PluginStatus};
-use crate::read_model::{NewOperation, Outcome, Source};
+use crate::read_model::{NewOperation, Outcome, Source, VersionRecord};
 
 impl Deployments {
-    /// Takes away the plugin of a file, or of a name. A projection that is live goes only
-    /// if `force` is said, and then all of it: views, tables and versions. Its events stay.
+    /// Takes away the plugin of a file, which is one version, or of a name, which is all of
+    /// them. What is live goes only if `force` is said, and then all of the projection:
+    /// views, tables and versions. Its events stay.
     ///
     /// # Errors
     /// If there is no such plugin, or it is live.
@@ -21,10 +22,11 @@ impl Deployments {
             let known: Vec<&str> = all.iter().map(|known| known.file.as_str()).collect();
             return Err(Fault::UnknownPlugin { name: file_or_name.to_owned(), known: those_there_are(&known) });
         };
+        let version = if by_file.is_some() { info.version } else { None };
         if info.status == PluginStatus::Active {
             match (info.kind.as_deref(), &info.name) {
                 (Some("upcaster"), Some(name)) => drop(self.remove_upcaster(name, actor).await?),
-                (Some("projection"), Some(name)) => self.remove_projection(name, &info, force, actor).await?,
+                (Some("projection"), Some(name)) => self.remove_projection(name, version, force, actor).await?,
                 _ => {}
             }
         }
@@ -36,20 +38,20 @@ impl Deployments {
     /// is, and deployed again only when it changes.
     async fn forget(&self, mut info: PluginInfo) -> Result<(), Fault> {
         if info.source == Source::Upload.as_str() {
-            self.plugins.remove(&info.file);
-            return Ok(self.read_model.forget_file(&info.file).await?);
+            self.plugins.remove(&info.file, Source::Upload);
+            return Ok(self.read_model.forget_file(&info.file, Source::Upload).await?);
         }
         info.status = PluginStatus::Superseded;
         self.plugins.put(info);
         Ok(())
     }
 
-    async fn remove_projection(&self, name: &str, info: &PluginInfo, force: bool, actor: &str) -> Result<(), Fault> {
+    /// Takes one version away, or all of them.
+    async fn remove_projection(&self, name: &str, version: Option<u32>, force: bool, actor: &str) -> Result<(), Fault> {
         let _exclusive = self.exclusively(name, "a removal").await?;
         let versions = self.versions_of(name).await?;
-        let of_plugin = standing(&versions).into_iter().filter(|known| Some(known.id.version) == info.version);
-        let of_plugin: Vec<_> = of_plugin.collect();
-        if let Some(live) = of_plugin.iter().find(|known| known.live) {
+        let is_meant = |known: &VersionRecord| version.is_none_or(|version| version == known.id.version);
+        if let Some(live) = standing(&versions).iter().find(|known| known.live && is_meant(known)) {
             if !force {
                 return Err(Fault::Live { id: live.id.clone() });
             }
@@ -61,7 +63,7 @@ impl Deployments {
         }
         let versions = self.read_model.versions().await?;
         let all = versions.iter().filter(|known| known.id.projection.as_str() == name);
-        for version in all.filter(|known| force || Some(known.id.version) == info.version) {
+        for version in all.filter(|known| force || is_meant(known)) {
             self.retire(&version.id, NewOperation::on("remove", &version.id, actor)).await?;
         }
         tracing::info!(projection = name, outcome = %Outcome::Done, "was removed");

@@ -18,7 +18,7 @@ use crate::change::{Digest, Manifest, VersionId};
 use crate::event::{Position, Timestamp};
 use crate::guest::Gone;
 use crate::limits::Limits;
-use crate::read_model::{Error, NewOperation, ReadModel, State, VersionRecord};
+use crate::read_model::{Error, NewOperation, Promote, ReadModel, State, VersionRecord};
 use crate::store::Store;
 
 /// Orders that wait for a version to obey.
@@ -133,14 +133,8 @@ impl Projections {
             progress_at: now,
         };
         self.around.board.add(&record.id, Arc::clone(&code.manifest), observed);
-        let version = Version {
-            around: self.around.clone(),
-            id: record.id.clone(),
-            code,
-            resting: record.paused.then_some(Phase::Paused),
-            wanted_partitions: None,
-            incoming: None,
-        };
+        let resting = record.paused.then_some(Phase::Paused);
+        let version = Version::new(self.around.clone(), record.id.clone(), code, resting);
         let (orders, queue) = mpsc::channel(ORDERS_WAITING);
         let task = tokio::spawn(version.live(queue));
         self.running().insert(record.id.clone(), Running { orders, task });
@@ -198,6 +192,11 @@ impl Projections {
     /// Shows `id` as the live one from now on.
     pub fn set_live(&self, id: &VersionId) {
         self.around.board.set_live(id);
+    }
+
+    /// Shows `id` as one that is not promoted by itself any more.
+    pub fn hold_back(&self, id: &VersionId) {
+        self.around.board.update(id, |observed| observed.promote = Promote::Manual);
     }
 
     /// Keeps the tail where it is while the guard is held, and says where that is:

@@ -40,8 +40,7 @@ impl Projections {
         let board = Board::new(std::time::Duration::MAX);
         let tail: Tail = around.tail.clone();
         let around = Surroundings { read_model: scratch.clone(), board, tail, ..around };
-        let mut version =
-            Version { around, id: id.clone(), code, resting: None, wanted_partitions: None, incoming: None };
+        let mut version = Version::new(around, id.clone(), code, None);
         match version.run_once().await? {
             Stop::Reached => Ok(Trial::Folded(id)),
             Stop::Failed(problem) => Ok(Trial::Failed(problem)),

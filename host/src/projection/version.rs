@@ -97,6 +97,10 @@ pub(super) struct Version {
     pub(super) code: Code,
     /// It does not run now, for this reason.
     pub(super) resting: Option<Phase>,
+    /// How long it waits after the next failure that may be over later.
+    pub(super) pause: Duration,
+    /// It waits so long before it runs again.
+    pub(super) retry_after: Option<Duration>,
     /// So many partitions are wanted, if not those that there are.
     pub(super) wanted_partitions: Option<u32>,
     /// Code that was started already, and who waits for it to run.
@@ -113,9 +117,13 @@ pub(super) struct Incoming {
 }
 
 impl Version {
+    pub(super) fn new(around: Surroundings, id: VersionId, code: Code, resting: Option<Phase>) -> Self {
+        let (wanted_partitions, incoming) = (None, None);
+        Self { around, id, code, resting, pause: RETRY_FIRST, retry_after: None, wanted_partitions, incoming }
+    }
+
     /// Runs until told to end, or until the host ends.
     pub(super) async fn live(mut self, mut orders: mpsc::Receiver<Order>) {
-        let mut pause = RETRY_FIRST;
         loop {
             let interrupt = self.around.stop.child_token();
             let before = self.around.board.position(&self.id);
@@ -127,7 +135,8 @@ impl Version {
                     order = orders.recv() => {
                         let since = Instant::now();
                         interrupt.cancel();
-                        (running.await, order.map(|order| (order, since)))
+                        // Nobody who could give an order is left: it is forgotten.
+                        (running.await, Some((order.unwrap_or(Order::End), since)))
                     }
                 }
             };
@@ -140,15 +149,12 @@ impl Version {
                     self.set_phase(Phase::Failed, Some(problem));
                 }
                 Stop::Broken(fault) => {
-                    if self.around.board.position(&self.id) > before {
-                        pause = RETRY_FIRST;
-                    }
+                    let came_further = self.around.board.position(&self.id) > before;
+                    let pause = if came_further { RETRY_FIRST } else { self.pause };
                     tracing::warn!(projection = %self.id, "{fault}; trying again in {pause:?}");
                     self.set_phase(Phase::Retrying, Some(broken(fault)));
-                    if order.is_none() {
-                        self.around.stop.run_until_cancelled(tokio::time::sleep(pause)).await;
-                    }
-                    pause = (pause * 2).min(RETRY_LAST);
+                    self.retry_after = Some(pause);
+                    self.pause = (pause * 2).min(RETRY_LAST);
                 }
             }
             if self.around.stop.is_cancelled() {
@@ -209,6 +215,11 @@ impl Version {
                 self.set_phase(phase, None);
             }
             interrupt.cancelled().await;
+            return Stop::Drained;
+        }
+        if let Some(pause) = self.retry_after.take()
+            && interrupt.run_until_cancelled(tokio::time::sleep(pause)).await.is_none()
+        {
             return Stop::Drained;
         }
         match self.run_as_recorded(interrupt).await {

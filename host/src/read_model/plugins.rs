@@ -1,11 +1,14 @@
 //! The bytes of plugins, by digest, and what was last seen under the names of files.
 
-use sqlx::Row as _;
+use sqlx::{Row as _, SqliteConnection};
 
 use super::record::{record, records};
 use super::{Error, ReadModel, VersionRecord};
 use crate::change::{Digest, VersionId};
 use crate::event::{Position, Timestamp};
+
+/// In microseconds.
+const DAY: i64 = 86_400_000_000;
 
 /// Where a plugin file came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +55,7 @@ impl ReadModel {
     pub async fn keep_plugin(&self, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
         let mut writing = self.begin().await?;
         sqlx::query(
-            "INSERT INTO fantascope_plugins (digest, bytes, admitted_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO fantascope_plugins (digest, bytes, admitted_at) VALUES (?, ?, ?) ON CONFLICT (digest) DO UPDATE SET admitted_at = excluded.admitted_at",
         )
         .bind(digest.to_string())
         .bind(bytes.to_vec())
@@ -82,7 +85,7 @@ impl ReadModel {
         let mut writing = self.begin().await?;
         sqlx::query(
             "INSERT INTO fantascope_plugin_files (file, source, digest, seen_at) VALUES (?, ?, ?, ?) \
-             ON CONFLICT (file) DO UPDATE SET source = excluded.source, digest = excluded.digest, seen_at = excluded.seen_at",
+             ON CONFLICT (file, source) DO UPDATE SET digest = excluded.digest, seen_at = excluded.seen_at",
         )
         .bind(seen.file.clone())
         .bind(seen.source.as_str())
@@ -97,10 +100,11 @@ impl ReadModel {
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn forget_file(&self, file: &str) -> Result<(), Error> {
+    pub async fn forget_file(&self, file: &str, source: Source) -> Result<(), Error> {
         let mut writing = self.begin().await?;
-        sqlx::query("DELETE FROM fantascope_plugin_files WHERE file = ?")
+        sqlx::query("DELETE FROM fantascope_plugin_files WHERE file = ? AND source = ?")
             .bind(file.to_owned())
+            .bind(source.as_str())
             .execute(writing.connection())
             .await?;
         writing.commit().await
@@ -190,6 +194,20 @@ impl ReadModel {
         let mut connection = self.readers.acquire().await?;
         records(&mut connection, "WHERE v.projection = ?", projection).await
     }
+}
+
+/// Drops the bytes that nothing runs and no file holds any more, a day after they came.
+pub(super) async fn forget_unused_plugins(connection: &mut SqliteConnection) -> Result<(), Error> {
+    sqlx::query(
+        "DELETE FROM fantascope_plugins WHERE admitted_at < ? \
+         AND digest NOT IN (SELECT digest FROM fantascope_versions WHERE state <> 'retired') \
+         AND digest NOT IN (SELECT digest FROM fantascope_plugin_files) \
+         AND digest NOT IN (SELECT value FROM fantascope_upcaster_sets, json_each(digests))",
+    )
+    .bind(Timestamp::now().0 - DAY)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 fn digest(text: String) -> Result<Digest, Error> {

@@ -6,6 +6,7 @@ use super::commit::Checkpoint;
 use super::ddl::{as_of_view, create_indexes, create_table, physical_table, point_view, quote, stable_view};
 use super::difference::difference;
 use super::operations::{end_running, note};
+use super::plugins::forget_unused_plugins;
 use super::record::{checkpoint_of, record, records};
 use super::writing::Writing;
 use super::{Error, NewOperation, Outcome, Promote, ReadModel, State};
@@ -104,10 +105,10 @@ impl ReadModel {
                     sqlx::query(AssertSqlSafe(view.statement)).execute(writing.connection()).await?;
                 }
             }
-            None if live_version(writing.connection(), &id.projection).await?.is_none() => {
-                show(&mut writing, &id, &manifest.tables).await?;
-            }
-            None => {}
+            None => match live_version(writing.connection(), &id.projection).await? {
+                None => show(&mut writing, &id, &manifest.tables).await?,
+                Some(live) => expect_names_free(writing.connection(), &live, &manifest.tables).await?,
+            },
         }
         let operation = NewOperation {
             subject: id.projection.to_string(),
@@ -290,6 +291,7 @@ impl ReadModel {
         end_running(writing.connection(), id, Outcome::Cancelled, gone.position()).await?;
         let operation = NewOperation { from: Some(gone.digest), position: Some(gone.position()), ..operation };
         note(&mut writing, &operation, Outcome::Done).await?;
+        forget_unused_plugins(writing.connection()).await?;
         writing.commit().await
     }
 
@@ -465,6 +467,19 @@ async fn point_live(connection: &mut SqliteConnection, id: &VersionId) -> Result
     .bind(now)
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// The names that a version is to have once it is live must be free, or names of the live one.
+async fn expect_names_free(
+    connection: &mut SqliteConnection,
+    live: &VersionId,
+    tables: &[TableDefinition],
+) -> Result<(), Error> {
+    let known = record(connection, live).await?.tables;
+    for table in tables.iter().filter(|table| !known.iter().any(|known| known.name == table.name)) {
+        refuse_taken(connection, &live.projection, &stable_view(&live.projection, &table.name)).await?;
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod appending;
+mod deploying;
 mod host;
 mod operation;
 mod reading;

@@ -9,6 +9,7 @@ mod admission;
 mod comparison;
 mod deployment;
 mod floats;
+mod folder;
 mod guests;
 mod history;
 mod hostile;

@@ -11,10 +11,11 @@ CREATE TABLE fantascope_plugins (
 -- What was last seen under the name of a file. A file is deployed when its bytes
 -- change, not each time the host starts.
 CREATE TABLE fantascope_plugin_files (
-    file    TEXT    NOT NULL PRIMARY KEY,
+    file    TEXT    NOT NULL,
     source  TEXT    NOT NULL CHECK (source IN ('folder', 'upload')),
     digest  TEXT    NOT NULL,
-    seen_at INTEGER NOT NULL
+    seen_at INTEGER NOT NULL,
+    PRIMARY KEY (file, source)
 ) STRICT, WITHOUT ROWID;
 
 -- 'building': folds the history. 'ready': has caught up once. 'retired': its tables are gone.
