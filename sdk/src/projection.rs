@@ -12,12 +12,22 @@ use crate::wire;
 /// Exports a projection from this crate:
 /// `projection! { name = "orders", version = 1, tables = [Order, Revenue] }`.
 ///
+/// `replayable = true` behind the tables promises that folding events once more over
+/// rows that hold them already gives the same rows: `apply` sets what an event says, and
+/// adds nothing up. Then operators may have the host fold again from a position on.
+///
 /// The version is yours to raise: a higher one is folded anew, from the first event,
 /// beside the one that is live. Raise it when a table or what `apply` does to old
 /// events has changed.
 #[macro_export]
 macro_rules! projection {
-    (name = $name:literal, version = $version:literal, tables = [$($table:ty),+ $(,)?] $(,)?) => {
+    (
+        name = $name:literal,
+        version = $version:literal,
+        tables = [$($table:ty),+ $(,)?]
+        $(, replayable = $replayable:literal)?
+        $(,)?
+    ) => {
         const _: () = {
             const {
                 assert!(
@@ -37,7 +47,7 @@ macro_rules! projection {
             }
 
             #[cfg(target_arch = "wasm32")]
-            $crate::__private::export_projection! { $name, $version, $($table),+ }
+            $crate::__private::export_projection! { $name, $version, (false $(|| $replayable)?), $($table),+ }
         };
     };
     ($($other:tt)*) => {
@@ -50,7 +60,7 @@ macro_rules! projection {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export_projection {
-    ($name:literal, $version:literal, $($table:ty),+) => {
+    ($name:literal, $version:literal, $replayable:expr, $($table:ty),+) => {
         struct Plugin;
 
         ::std::thread_local! {
@@ -58,7 +68,8 @@ macro_rules! __export_projection {
                 $name,
                 $version,
                 ::std::vec![$($crate::__private::table::<$table>()),+],
-            );
+            )
+            .replayable($replayable);
         }
 
         impl $crate::__private::wire::ProjectionGuest for Plugin {
@@ -104,6 +115,7 @@ pub fn table<F: Fold>() -> TableBox {
 pub struct Projection {
     name: &'static str,
     version: u32,
+    replayable: bool,
     state: RefCell<State>,
 }
 
@@ -121,7 +133,13 @@ impl Projection {
     #[must_use]
     pub fn new(name: &'static str, version: u32, tables: Vec<TableBox>) -> Self {
         crate::log::panics_to_log();
-        Self { name, version, state: RefCell::new(State { tables, loaded: None }) }
+        Self { name, version, replayable: false, state: RefCell::new(State { tables, loaded: None }) }
+    }
+
+    /// Whether folding events once more over rows that hold them gives the same rows.
+    #[must_use]
+    pub fn replayable(self, replayable: bool) -> Self {
+        Self { replayable, ..self }
     }
 
     #[must_use]
@@ -133,6 +151,7 @@ impl Projection {
             version: self.version,
             subscription: subscription(tables.iter().flat_map(|table| table.0.patterns())),
             tables: tables.iter().map(|table| table.0.definition()).collect(),
+            replayable: self.replayable,
         }
     }
 

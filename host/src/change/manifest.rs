@@ -170,6 +170,8 @@ pub struct Manifest {
     pub version: u32,
     pub subscription: Subscription,
     pub tables: Vec<TableDefinition>,
+    /// Whether folding events once more over rows that hold them gives the same rows.
+    pub replayable: bool,
 }
 
 impl Manifest {

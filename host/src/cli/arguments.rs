@@ -237,6 +237,13 @@ pub(super) enum Projection {
     Verify(OnVersion),
     /// End the building of a version, and drop its tables
     Cancel(OnVersion),
+    /// Fold again what comes after a position, over the rows that there are
+    Reset {
+        #[command(flatten)]
+        on: OnVersion,
+        #[arg(long, value_name = "POSITION")]
+        to: u64,
+    },
 }
 
 #[derive(Clone, Debug, Args)]

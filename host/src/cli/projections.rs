@@ -31,6 +31,9 @@ pub(super) fn run(command: &Projection, client: &Client, output: Output) -> anyh
             tell(&on, "rollback", json!({ "force": force }), "is live again", client, output)?;
         }
         Projection::Cancel(on) => tell(on, "cancel", json!({}), "is gone", client, output)?,
+        Projection::Reset { on, to } => {
+            tell(on, "reset", json!({ "to": to }), "folds again from there", client, output)?;
+        }
         Projection::Rebuild(options) => return rebuild(options, client, output),
         Projection::Verify(on) => return verify(on, client, output),
     }

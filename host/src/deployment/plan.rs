@@ -84,7 +84,14 @@ mod tests {
 
     fn manifest(version: u32, columns: &[&str]) -> Manifest {
         let name = "lamp".parse().expect("a name");
-        Manifest { sdk: String::new(), name, version, subscription: Subscription::All, tables: tables(columns) }
+        Manifest {
+            sdk: String::new(),
+            name,
+            version,
+            subscription: Subscription::All,
+            tables: tables(columns),
+            replayable: false,
+        }
     }
 
     /// `v2g1 ready live`, folded by digest 2.

@@ -2,8 +2,9 @@
 
 use super::deployments::standing;
 use super::{Deployed, Deployments, Fault, Wanted};
+use crate::change::VersionId;
 use crate::event::{Position, Timestamp};
-use crate::read_model::{NewOperation, Promote, State};
+use crate::read_model::{Checkpoint, NewOperation, Promote, State};
 
 /// A moment of the past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,46 @@ impl Deployments {
         }
         let promote = options.promote.unwrap_or(self.policy.promote);
         self.build(code, promote, options.workers, None, operation).await
+    }
+
+    /// Folds again what comes after `to`, over the rows that there are.
+    ///
+    /// # Errors
+    /// If the projection does not say that this gives the same rows.
+    pub async fn reset(
+        &self,
+        name: &str,
+        wanted: Option<Wanted>,
+        to: Position,
+        actor: &str,
+    ) -> Result<VersionId, Fault> {
+        let _exclusive = self.exclusively(name, "a reset").await?;
+        let versions = self.versions_of(name).await?;
+        let version = match wanted {
+            Some(wanted) => wanted.pick(&standing(&versions))?,
+            None => versions.iter().find(|known| known.live).cloned().ok_or_else(|| Fault::Invalid {
+                reason: format!("no version of `{name}` is live: say which to reset"),
+            })?,
+        };
+        let id = &version.id;
+        if !self.code_of(&version).await?.manifest.replayable {
+            let reason = format!(
+                "{id} does not say that it is replayable: events that add up would count twice; rebuild it instead"
+            );
+            return Err(Fault::Invalid { reason });
+        }
+        if version.state == State::Building || to > version.position() {
+            let reason = format!(
+                "{id} stands at position {}, and has its history folded first: it can't be reset to {to}",
+                version.position()
+            );
+            return Err(Fault::Invalid { reason });
+        }
+        let before = self.store.last_before(Position(to.0 + 1)).await?;
+        let detail = format!("from position {}", version.position());
+        let operation = NewOperation { detail, ..NewOperation::on("reset", id, actor) };
+        self.projections.rewind(id, Checkpoint { position: to, last_event: before }, operation).await?;
+        Ok(id.clone())
     }
 
     async fn position_of(&self, moment: AsOf) -> Result<Position, Fault> {

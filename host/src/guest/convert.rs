@@ -98,6 +98,7 @@ pub(super) fn own_manifest(manifest: wit::Manifest) -> Result<Manifest, String> 
             types::Subscription::Types(types) => Subscription::Types(types),
         },
         tables: manifest.tables.into_iter().map(own_table).collect::<Result<_, _>>()?,
+        replayable: manifest.replayable,
     })
 }
 

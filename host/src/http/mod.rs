@@ -32,7 +32,8 @@ pub use code::Code;
 pub use events::EventPage;
 pub use health::Health;
 pub use operate::{
-    Operated, PauseRequest, PromoteRequest, RebuildRequest, RollbackRequest, UpcasterRebuild, VersionRequest,
+    Operated, PauseRequest, PromoteRequest, RebuildRequest, ResetRequest, RollbackRequest, UpcasterRebuild,
+    VersionRequest,
 };
 pub use operations::OperationPage;
 pub use problem::Problem;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Problem;
-use super::body::{MaybeJson, Segments};
+use super::body::{JsonBody, MaybeJson, Segments};
 use super::parameters::Parameters;
 use super::state::Shared;
 use crate::change::VersionId;
@@ -79,6 +79,17 @@ pub struct RebuildRequest {
     pub promote: Option<Promote>,
     /// In how many partitions the history is folded; `deploy.workers`, unless given.
     pub workers: Option<u32>,
+}
+
+/// From where to fold again.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResetRequest {
+    /// The live version, unless one is named.
+    #[serde(default)]
+    pub version: Option<VersionName>,
+    /// What comes after this position is folded again.
+    pub to: u64,
 }
 
 /// What was done.
@@ -297,6 +308,32 @@ pub(super) async fn rebuild(
     let Deployed { version, operation, .. } = shared.api.deployments.rebuild(&name, options, &shared.api.actor).await?;
     let versions = version.into_iter().collect();
     Ok((StatusCode::ACCEPTED, Json(Operated { projection: name, versions, operation })))
+}
+
+/// Folds again what comes after a position, over the rows that there are; only of a
+/// projection that says that this gives the same rows.
+#[utoipa::path(
+    post,
+    path = "/v1/projections/{name}/reset",
+    tag = "operations",
+    params(("name" = String, Path, description = "Name of the projection")),
+    request_body = ResetRequest,
+    responses(
+        (status = 200, description = "It folds again from there", body = Operated),
+        (status = 422, description = "`invalid_operation`: it is not replayable, or has not come so far", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "Any other problem", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn reset(
+    State(shared): State<Arc<Shared>>,
+    Segments(name): Segments<String>,
+    parameters: Parameters,
+    JsonBody(request): JsonBody<ResetRequest>,
+) -> Result<Json<Operated>, Problem> {
+    parameters.finish()?;
+    let (version, to) = (wanted(request.version)?, Position(request.to));
+    let id = shared.api.deployments.reset(&name, version, to, &shared.api.actor).await?;
+    Ok(Operated::on(name, &[id]))
 }
 
 /// Compares the live version with another at the same position.

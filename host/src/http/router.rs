@@ -49,6 +49,7 @@ fn closed_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(operate::cancel))
         .routes(routes!(operate::rebuild))
         .routes(routes!(operate::verify))
+        .routes(routes!(operate::reset))
         .routes(routes!(operate::rebuild_affected))
         .routes(routes!(operations::list))
         .routes(routes!(plugins::list))

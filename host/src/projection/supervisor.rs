@@ -18,7 +18,7 @@ use crate::change::{Digest, Manifest, VersionId};
 use crate::event::{Position, Timestamp};
 use crate::guest::Gone;
 use crate::limits::Limits;
-use crate::read_model::{Error, NewOperation, Promote, ReadModel, State, VersionRecord};
+use crate::read_model::{Checkpoint, Error, NewOperation, Promote, ReadModel, State, VersionRecord};
 use crate::store::Store;
 
 /// Orders that wait for a version to obey.
@@ -165,6 +165,16 @@ impl Projections {
     /// Lets `id` go on.
     pub async fn resume(&self, id: &VersionId) {
         self.order(id, Order::Resume).await;
+    }
+
+    /// Lets `id` fold again what comes after `to`, over the rows that there are.
+    ///
+    /// # Errors
+    /// If it does not run, or the database fails.
+    pub async fn rewind(&self, id: &VersionId, to: Checkpoint, operation: NewOperation) -> Result<(), Error> {
+        let (reply, answer) = oneshot::channel();
+        self.order(id, Order::Rewind { to, operation: Box::new(operation), reply }).await;
+        answer.await.unwrap_or(Err(Error::Closed))
     }
 
     /// Lets `id`, which is being built, fold the rest of the history in `count` partitions.

@@ -20,7 +20,7 @@ use crate::change::{Digest, Manifest, VersionId};
 use crate::event::{Position, Timestamp};
 use crate::guest::Fault;
 use crate::limits::Limits;
-use crate::read_model::{Error, NewOperation, Prepared, ReadModel, State, VersionRecord};
+use crate::read_model::{Checkpoint, Error, NewOperation, Prepared, ReadModel, State, VersionRecord};
 use crate::route::Partition;
 
 /// How long to wait before trying again: first and last, doubling in between.
@@ -69,6 +69,12 @@ pub(super) enum Order {
         reply: oneshot::Sender<()>,
     },
     Resume,
+    /// Stand at an earlier position, with the rows as they are.
+    Rewind {
+        to: Checkpoint,
+        operation: Box<NewOperation>,
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
     /// Fold the rest of the history in so many partitions.
     Repartition {
         count: u32,
@@ -196,6 +202,14 @@ impl Version {
                 reply.send(()).unwrap_or(());
             }
             Order::Resume => self.resting = None,
+            Order::Rewind { to, operation, reply } => {
+                let rewound = self.around.read_model.rewind(&self.id, to, *operation).await;
+                if rewound.is_ok() && self.resting == Some(Phase::Failed) {
+                    self.resting = None;
+                }
+                // Whoever asked may have gone away.
+                reply.send(rewound).unwrap_or(());
+            }
             Order::Repartition { count } => self.wanted_partitions = Some(count),
             Order::End => {}
         }

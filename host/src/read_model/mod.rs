@@ -12,6 +12,7 @@ mod open;
 mod operations;
 mod packed;
 mod pair;
+mod partitions;
 mod plugins;
 mod query;
 mod record;

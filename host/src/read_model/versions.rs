@@ -294,33 +294,6 @@ impl ReadModel {
         forget_unused_plugins(writing.connection()).await?;
         writing.commit().await
     }
-
-    /// Cuts `id`, all of whose partitions stand at the same position, into `count`.
-    ///
-    /// # Errors
-    /// [`Error::Uneven`] if they stand at different positions.
-    pub async fn repartition(&self, id: &VersionId, count: u32) -> Result<(), Error> {
-        let mut writing = self.begin().await?;
-        let before = record(writing.connection(), id).await?;
-        let first = before.checkpoints[0];
-        if before.checkpoints.iter().any(|checkpoint| checkpoint.position != first.position) {
-            return Err(Error::Uneven { id: id.clone() });
-        }
-        sqlx::query(
-            "DELETE FROM fantascope_checkpoints \
-             WHERE projection = ? AND version = ? AND generation = ? AND partition >= ?",
-        )
-        .bind(id.projection.to_string())
-        .bind(id.version)
-        .bind(id.generation)
-        .bind(count)
-        .execute(writing.connection())
-        .await?;
-        for partition in u32::try_from(before.checkpoints.len()).unwrap_or(u32::MAX)..count {
-            insert_checkpoint(writing.connection(), id, partition, first).await?;
-        }
-        writing.commit().await
-    }
 }
 
 fn expect_tables(id: &VersionId, stored: &[TableDefinition], declared: &[TableDefinition]) -> Result<(), Error> {
@@ -366,7 +339,7 @@ async fn insert(
     Ok(())
 }
 
-async fn insert_checkpoint(
+pub(super) async fn insert_checkpoint(
     connection: &mut SqliteConnection,
     id: &VersionId,
     partition: u32,

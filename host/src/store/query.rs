@@ -64,6 +64,19 @@ impl Store {
         Ok(first.map(|first| Position::from_sql(first - 1)))
     }
 
+    /// The last event before `position`, if there is one.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn last_before(&self, position: Position) -> Result<Option<(Position, Uuid)>, Error> {
+        let last: Option<(i64, Vec<u8>)> =
+            sqlx::query_as("SELECT position, event_id FROM events WHERE position < ? ORDER BY position DESC LIMIT 1")
+                .bind(position.to_sql())
+                .fetch_optional(&self.readers)
+                .await?;
+        Ok(last.and_then(|(position, id)| Some((Position::from_sql(position), Uuid::from_slice(&id).ok()?))))
+    }
+
     /// The id of the event at `position`, if there is one.
     ///
     /// # Errors

@@ -109,6 +109,7 @@ async fn the_description_lists_every_route_of_the_contract() {
             "/v1/projections/{name}/pause",
             "/v1/projections/{name}/promote",
             "/v1/projections/{name}/rebuild",
+            "/v1/projections/{name}/reset",
             "/v1/projections/{name}/resume",
             "/v1/projections/{name}/rollback",
             "/v1/projections/{name}/tables/{table}",

@@ -95,6 +95,7 @@ async fn prepare(host: &Host) {
         name: "orders".parse().expect("a name"),
         version: 1,
         subscription: Subscription::All,
+        replayable: false,
         tables: vec![TableDefinition {
             name: "lines".parse().expect("a name"),
             columns: vec![column("id", ColumnType::Text), column("total", ColumnType::Integer)],

@@ -267,6 +267,7 @@ fn manifest(projection: &str, version: u32, tables: &[Table<'_>]) -> Manifest {
         name: name(projection),
         version,
         subscription: Subscription::All,
+        replayable: false,
         tables: tables.iter().map(table).collect(),
     }
 }

@@ -77,6 +77,7 @@ impl Side {
             name: name("orders"),
             version,
             subscription: Subscription::All,
+            replayable: false,
             tables: tables.clone(),
         };
         manifest.check().unwrap();

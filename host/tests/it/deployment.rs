@@ -342,6 +342,28 @@ async fn the_number_of_partitions_can_change_while_it_is_built() {
 }
 
 #[tokio::test]
+async fn what_can_be_replayed_is_folded_again_from_a_position() {
+    let stage = Stage::new().await;
+    stage.append(2).await;
+    stage.deploy(slides(1, "latest", 0)).await.unwrap();
+    stage.reaches("v1", Phase::Following).await;
+    // Somebody has spoilt a row by hand.
+    let mut raw = stage.place.raw().await;
+    sqlx::query("UPDATE slides__counts__v1g1 SET total = 7 WHERE id = 's-4'").execute(&mut raw).await.unwrap();
+    let before = stage.shown().await;
+    let id = stage.deployments.reset("slides", None, Position(5), "tester").await.unwrap();
+    let status = stage.reaches(&id.label().to_string(), Phase::Following).await;
+    assert_eq!((status.position, stage.shown().await["s-4"].1), (Position(10), 2));
+    assert_eq!(before["s-4"].1, 7);
+    assert_eq!(code(stage.deployments.reset("slides", None, Position(11), "tester").await), "invalid_operation");
+    stage.deploy(slides(2, "plain", 0)).await.unwrap();
+    stage.reaches("v2", Phase::Following).await;
+    let fault = stage.deployments.reset("slides", wanted("2"), Position(5), "tester").await.unwrap_err();
+    assert!(fault.to_string().contains("does not say that it is replayable"), "{fault}");
+    assert!(stage.operations().await.contains(&"reset 1g1 done".to_owned()));
+}
+
+#[tokio::test]
 async fn a_new_upcaster_takes_effect_at_one_position_for_all() {
     let stage = Stage::with(Policy { promote: Promote::Ready, ..POLICY }).await;
     stage.append(2).await;

@@ -32,6 +32,7 @@ fn manifest() -> Manifest {
         name: "scale".parse().unwrap(),
         version: 1,
         subscription: Subscription::All,
+        replayable: false,
         tables: vec![TableDefinition {
             name: "weights".parse().unwrap(),
             columns: vec![column("id", ColumnType::Integer), column("weight", ColumnType::Float)],

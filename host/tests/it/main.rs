@@ -21,5 +21,6 @@ mod scenarios;
 mod stage;
 mod tail;
 mod tidy;
+mod together;
 mod upcasters;
 mod watch;

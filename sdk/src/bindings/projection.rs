@@ -518,6 +518,10 @@ pub mod exports {
                     pub subscription: Subscription,
                     /// At least one.
                     pub tables: _rt::Vec<TableDefinition>,
+                    /// Whether folding events once more over rows that hold them already gives the
+                    /// same rows: each change sets what it says, and nothing adds up. Only then may
+                    /// the host be told to fold again from a position on.
+                    pub replayable: bool,
                 }
                 impl ::core::fmt::Debug for Manifest {
                     fn fmt(
@@ -530,6 +534,7 @@ pub mod exports {
                             .field("version", &self.version)
                             .field("subscription", &self.subscription)
                             .field("tables", &self.tables)
+                            .field("replayable", &self.replayable)
                             .finish()
                     }
                 }
@@ -606,6 +611,7 @@ pub mod exports {
                             version: version2,
                             subscription: subscription2,
                             tables: tables2,
+                            replayable: replayable2,
                         } = result0;
                         let vec3 = (sdk2.into_bytes()).into_boxed_slice();
                         let ptr3 = vec3.as_ptr().cast::<u8>();
@@ -859,6 +865,12 @@ pub mod exports {
                         *ptr1
                             .add(8 * ::core::mem::size_of::<*const u8>())
                             .cast::<*mut u8>() = result18;
+                        *ptr1
+                            .add(10 * ::core::mem::size_of::<*const u8>())
+                            .cast::<u8>() = (match replayable2 {
+                            true => 1,
+                            false => 0,
+                        }) as u8;
                         ptr1
                     }
                 }
@@ -2397,10 +2409,10 @@ pub mod exports {
                 struct _RetArea(
                     [::core::mem::MaybeUninit<
                         u8,
-                    >; 10 * ::core::mem::size_of::<*const u8>()],
+                    >; 11 * ::core::mem::size_of::<*const u8>()],
                 );
                 static mut _RET_AREA: _RetArea = _RetArea(
-                    [::core::mem::MaybeUninit::uninit(); 10
+                    [::core::mem::MaybeUninit::uninit(); 11
                         * ::core::mem::size_of::<*const u8>()],
                 );
             }
@@ -2526,9 +2538,9 @@ macro_rules! __export_projection_plugin_impl {
         (link_section =
         "component-type:wit-bindgen:0.61.1:fantascope:plugin@0.1.0:projection-plugin:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1550] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1562] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x86\x0b\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x92\x0b\x01A\x02\x01\
 A\x0b\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x1bfantasc\
 ope:plugin/log@0.1.0\x05\0\x01B%\x01py\x01r\x02\x06joineds\x04ends\0\x04\0\x05te\
@@ -2553,16 +2565,17 @@ indexes\x1d\x04\0\x10table-definition\x03\0\x1e\x01pu\x01q\x05\x08booleans\x01\x
 \x03\0\x01\x06column\x01B\x20\x02\x03\x02\x01\x02\x04\0\x06events\x03\0\0\x02\x03\
 \x02\x01\x03\x04\0\x07failure\x03\0\x02\x02\x03\x02\x01\x04\x04\0\x0csubscriptio\
 n\x03\0\x04\x02\x03\x02\x01\x05\x04\0\x10table-definition\x03\0\x06\x02\x03\x02\x01\
-\x06\x04\0\x06column\x03\0\x08\x01p\x07\x01r\x05\x03sdks\x04names\x07versiony\x0c\
-subscription\x05\x06tables\x0a\x04\0\x08manifest\x03\0\x0b\x01p\x09\x01r\x02\x05\
-county\x07columns\x0d\x04\0\x04keys\x03\0\x0e\x01p}\x01r\x02\x07present\x10\x07c\
-olumns\x0d\x04\0\x04rows\x03\0\x11\x01r\x02\x0aoperations\x10\x07columns\x0d\x04\
-\0\x07changes\x03\0\x13\x01@\0\0\x0c\x04\0\x08describe\x01\x15\x01p\x0f\x01j\x01\
-\x16\x01\x03\x01@\x01\x05batch\x01\0\x17\x04\0\x04load\x01\x18\x01p\x12\x01p\x14\
-\x01j\x01\x1a\x01\x03\x01@\x01\x08existing\x19\0\x1b\x04\0\x05apply\x01\x1c\x04\0\
-\"fantascope:plugin/projection@0.1.0\x05\x07\x04\0)fantascope:plugin/projection-\
-plugin@0.1.0\x04\0\x0b\x17\x01\0\x11projection-plugin\x03\0\0\0G\x09producers\x01\
-\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\x06\x04\0\x06column\x03\0\x08\x01p\x07\x01r\x06\x03sdks\x04names\x07versiony\x0c\
+subscription\x05\x06tables\x0a\x0areplayable\x7f\x04\0\x08manifest\x03\0\x0b\x01\
+p\x09\x01r\x02\x05county\x07columns\x0d\x04\0\x04keys\x03\0\x0e\x01p}\x01r\x02\x07\
+present\x10\x07columns\x0d\x04\0\x04rows\x03\0\x11\x01r\x02\x0aoperations\x10\x07\
+columns\x0d\x04\0\x07changes\x03\0\x13\x01@\0\0\x0c\x04\0\x08describe\x01\x15\x01\
+p\x0f\x01j\x01\x16\x01\x03\x01@\x01\x05batch\x01\0\x17\x04\0\x04load\x01\x18\x01\
+p\x12\x01p\x14\x01j\x01\x1a\x01\x03\x01@\x01\x08existing\x19\0\x1b\x04\0\x05appl\
+y\x01\x1c\x04\0\"fantascope:plugin/projection@0.1.0\x05\x07\x04\0)fantascope:plu\
+gin/projection-plugin@0.1.0\x04\0\x0b\x17\x01\0\x11projection-plugin\x03\0\0\0G\x09\
+producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rus\
+t\x060.61.1";
         };
     };
 }

@@ -33,6 +33,7 @@ impl ProjectionGuest for Liar {
             version: 1,
             subscription: Subscription::All,
             tables: vec![table::definition()],
+            replayable: false,
         }
     }
 

@@ -1,0 +1,66 @@
+//! Checkpoints of partitions: cut, put together, set back.
+
+use super::commit::Checkpoint;
+use super::operations::note;
+use super::record::record;
+use super::versions::insert_checkpoint;
+use super::{Error, NewOperation, Outcome, ReadModel};
+use crate::change::VersionId;
+use crate::event::Timestamp;
+
+impl ReadModel {
+    /// Cuts `id`, all of whose partitions stand at the same position, into `count`.
+    ///
+    /// # Errors
+    /// [`Error::Uneven`] if they stand at different positions.
+    pub async fn repartition(&self, id: &VersionId, count: u32) -> Result<(), Error> {
+        let mut writing = self.begin().await?;
+        let before = record(writing.connection(), id).await?;
+        let first = before.checkpoints[0];
+        if before.checkpoints.iter().any(|checkpoint| checkpoint.position != first.position) {
+            return Err(Error::Uneven { id: id.clone() });
+        }
+        sqlx::query(
+            "DELETE FROM fantascope_checkpoints \
+             WHERE projection = ? AND version = ? AND generation = ? AND partition >= ?",
+        )
+        .bind(id.projection.to_string())
+        .bind(id.version)
+        .bind(id.generation)
+        .bind(count)
+        .execute(writing.connection())
+        .await?;
+        for partition in u32::try_from(before.checkpoints.len()).unwrap_or(u32::MAX)..count {
+            insert_checkpoint(writing.connection(), id, partition, first).await?;
+        }
+        writing.commit().await
+    }
+
+    /// Sets `id` back to an earlier position; its rows stay.
+    ///
+    /// # Errors
+    /// [`Error::Uneven`] if it has several partitions.
+    pub async fn rewind(&self, id: &VersionId, to: Checkpoint, operation: NewOperation) -> Result<(), Error> {
+        let mut writing = self.begin().await?;
+        let before = record(writing.connection(), id).await?;
+        if before.checkpoints.len() != 1 {
+            return Err(Error::Uneven { id: id.clone() });
+        }
+        sqlx::query(
+            "UPDATE fantascope_checkpoints SET position = ?, event_id = ?, event_position = ?, updated_at = ? \
+             WHERE projection = ? AND version = ? AND generation = ?",
+        )
+        .bind(to.position.to_sql())
+        .bind(to.last_event.map(|(_, id)| id.as_bytes().to_vec()))
+        .bind(to.last_event.map(|(position, _)| position.to_sql()))
+        .bind(Timestamp::now().0)
+        .bind(id.projection.to_string())
+        .bind(id.version)
+        .bind(id.generation)
+        .execute(writing.connection())
+        .await?;
+        let operation = NewOperation { to: Some(before.digest), position: Some(to.position), ..operation };
+        note(&mut writing, &operation, Outcome::Done).await?;
+        writing.commit().await
+    }
+}

@@ -1,0 +1,61 @@
+//! Projections that are rebuilt together read the store together.
+
+use std::sync::Arc;
+
+use fantascope::change::Manifest;
+use fantascope::guest::Kind;
+use fantascope::limits::Limits;
+use fantascope::projection::{Projections, Resources, Upcasters, sandboxed};
+use fantascope::read_model::ReadModel;
+use fantascope::store::{Expected, Store};
+use serde_json::json;
+
+use crate::place::Place;
+use crate::stage::slides;
+
+const EVENTS: usize = 2_000;
+const PROJECTIONS: usize = 4;
+
+/// Pages that are read to build four projections, with so many bytes to keep pages in.
+async fn pages_read(shared_pages_bytes_max: usize) -> u64 {
+    let place = Place::with(Limits { batch_events_max: 50, shared_pages_bytes_max, ..Limits::default() });
+    let database = place.database().await;
+    let store = Store::open(&database, &place.limits).await.unwrap();
+    for number in 0..EVENTS / 500 {
+        let event = |n| serde_json::from_value(json!({ "event_type": "Slide", "event_data": { "n": n } })).unwrap();
+        let events = (0..500).map(event).collect();
+        store.append("Show", &format!("s-{number}"), Expected::Any, events).await.unwrap();
+    }
+    let Kind::Projection(plugin) = place.sandbox().admit(&slides(1, "plain", 0)).unwrap().kind else {
+        panic!("slides are a projection")
+    };
+    let projections = Projections::new(Resources {
+        store: store.clone(),
+        read_model: ReadModel::open(&database).await.unwrap(),
+        upcasters: Upcasters::new(Vec::new()).unwrap(),
+        limits: place.limits.clone(),
+        poll: std::time::Duration::from_millis(5),
+    });
+    for number in 0..PROJECTIONS {
+        let manifest = Manifest { name: format!("slides_{number}").parse().unwrap(), ..(*plugin.manifest).clone() };
+        let digest = fantascope::guest::digest(b"any");
+        projections.start(Arc::new(manifest), digest, sandboxed(plugin.clone())).await.unwrap();
+    }
+    projections.caught_up().await;
+    for status in projections.board().statuses(store.head()) {
+        assert!(status.error.is_none() && status.lag_events == 0, "{status:?}");
+    }
+    let read = projections.pages_read();
+    projections.drain().await;
+    read
+}
+
+#[tokio::test]
+async fn four_rebuilds_read_the_store_about_once() {
+    let together = pages_read(8 << 20).await;
+    // With no room for pages of others each reads for itself.
+    let apart = pages_read(1).await;
+    let alone = (EVENTS / 50) as u64;
+    assert!(apart >= alone * 3, "{apart} pages read apart, {alone} alone");
+    assert!(together * 2 < apart, "{together} pages read together, {apart} apart");
+}
