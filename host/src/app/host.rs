@@ -10,7 +10,7 @@ use crate::database::Database;
 use crate::deployment::{Deployments, Foundation, PluginList};
 use crate::event::Position;
 use crate::guest::{Sandbox, Settings};
-use crate::projection::Projections;
+use crate::projection::{Projections, Status};
 use crate::read_model::ReadModel;
 use crate::store::Store;
 
@@ -71,7 +71,11 @@ async fn say_what_runs(
     let running = projections.board().statuses(Position::START);
     for version in read_model.versions().await?.iter().filter(|version| version.live) {
         let id = &version.id;
-        if !running.iter().any(|status| status.projection == id.projection.as_str() && status.version == id.version) {
+        let is_it = |status: &Status| {
+            status.projection == id.projection.as_str()
+                && (status.version, status.generation) == (id.version, id.generation)
+        };
+        if !running.iter().any(is_it) {
             tracing::warn!("projection {id} is live, but no plugin here runs it: its tables stay as they are");
         }
     }

@@ -1,6 +1,6 @@
 //! Putting the host together: open, bind, run, drain.
 //!
-//! Level 4: knows everything below; decides nothing that a module below could.
+//! Level 6: knows everything below; decides nothing that a module below could.
 
 mod arenas;
 pub mod demo;

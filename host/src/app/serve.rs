@@ -8,6 +8,7 @@ use super::signals::stop_on_signal;
 use super::{Host, start_logging};
 use crate::config::Config;
 use crate::http::{self, Api, Token};
+use crate::projection::Phase;
 
 /// How `serve` is to behave.
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,6 +68,7 @@ pub(super) fn spawn_server(
 /// An error that names every projection which has failed, and every plugin that was refused.
 pub(super) fn say_failures(host: &Host) -> anyhow::Result<()> {
     let failed = host.projections.board().statuses(host.store.head()).into_iter();
+    let failed = failed.filter(|status| status.phase == Phase::Failed);
     let failed = failed.filter_map(|status| status.error.map(|error| error.message));
     let refused = host.plugins.get().into_iter();
     let refused = refused.filter_map(|plugin| plugin.error.map(|error| format!("plugin {}: {error}", plugin.file)));

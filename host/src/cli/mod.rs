@@ -1,6 +1,6 @@
 //! The command line: words to calls, outcomes to exit codes.
 //!
-//! Level 5: above everything, so nothing knows it.
+//! Level 7: above everything, so nothing knows it.
 
 mod arguments;
 mod client;

@@ -61,7 +61,8 @@ pub(super) fn deploy(deploy: &Deploy, client: &Client, output: Output) -> anyhow
     let version = deployed.version.clone().unwrap_or_default();
     let pause = deployed.pause_ms.map(|pause| format!(", after a pause of {pause:.1} ms"));
     if !output.quiet && !output.is_json {
-        output.line(format!("{name} {version}: {}{}", deployed.outcome, pause.unwrap_or_default()).as_str())?;
+        let what = [name.as_str(), version.as_str()].join(" ");
+        output.line(&format!("{}: {}{}", what.trim_end(), deployed.outcome, pause.unwrap_or_default()))?;
         if let Some(sample) = &deployed.sample {
             output.line(&format!("  the events up to position {} make: {}", sample.up_to, sample.comparison))?;
         }

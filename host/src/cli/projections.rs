@@ -142,6 +142,10 @@ fn verify(on: &OnVersion, client: &Client, output: Output) -> anyhow::Result<Out
                 output.line(&format!("    only in {side}: {}", columns.join(", ")))?;
             }
         }
+        if !table.columns_of_other_type.is_empty() {
+            output
+                .line(&format!("    of another type, so not compared: {}", table.columns_of_other_type.join(", ")))?;
+        }
         for row in &table.sample {
             let shown = |row: &Option<serde_json::Map<String, Value>>| {
                 row.as_ref().map_or_else(|| "-".to_owned(), |row| Value::from(row.clone()).to_string())

@@ -1,7 +1,7 @@
 //! Settings: gathered from flags, environment and file, decoded once, checked all
 //! together.
 //!
-//! Level 4: knows the bounds that it decodes, and nothing of who uses them.
+//! Level 6: knows the bounds and the policy that it decodes, and nothing of who uses them.
 
 mod fault;
 mod gather;

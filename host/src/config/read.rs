@@ -200,6 +200,9 @@ impl Reading<'_> {
             self.refuse("limits", fault.to_string());
             Limits::default()
         });
+        if limits.backfill_percent_max > 100 {
+            self.refuse("limits.backfill_percent_max", "is a share of 100: it must be from 1 to 100");
+        }
         for zero in limits.zeros() {
             self.refuse(&format!("limits.{zero}"), "must be at least 1, for 0 would stop all work");
         }

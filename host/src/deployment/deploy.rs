@@ -108,6 +108,14 @@ impl Deployments {
                 deployed.plugin = info;
                 Ok(deployed)
             }
+            // Whoever asked tries again, and what was there before counts until then.
+            Err(fault @ Fault::Busy { .. }) => {
+                match before {
+                    Some(before) => self.plugins.put(before),
+                    None => self.plugins.remove(&entry.file, source),
+                }
+                Err(fault)
+            }
             Err(fault) => {
                 tracing::error!(file = entry.file, code = fault.code(), "plugin refused: {fault}");
                 info.refuse(fault.code(), fault.to_string());
@@ -216,10 +224,15 @@ impl Deployments {
                 let detail = difference.map(|difference| format!("these bytes make other rows: {difference}"));
                 let detail = detail.or_else(|| remark.clone()).unwrap_or_default();
                 let operation = NewOperation { detail, ..operation("swap") };
-                let pause = self.projections.swap(id, code, operation).await?;
-                tracing::info!(projection = %id, "has other code now; nothing was folded for {pause:?}");
                 let mut swapped = deployed("swapped", Some(id), None);
-                swapped.pause_ms = Some(pause.as_secs_f64() * 1_000.0);
+                if self.projections.has(id) {
+                    let pause = self.projections.swap(id, code, operation).await?;
+                    tracing::info!(projection = %id, "has other code now; nothing was folded for {pause:?}");
+                    swapped.pause_ms = Some(pause.as_secs_f64() * 1_000.0);
+                } else {
+                    self.read_model.swap(id, code.digest, operation).await?;
+                    self.projections.run(&self.read_model.version(id).await?, code);
+                }
                 swapped
             }
         };
@@ -233,7 +246,9 @@ impl Deployments {
     async fn try_beside(&self, version: &VersionRecord, code: &Code) -> Result<Result<SampleReport, String>, Fault> {
         let until = self.sample_end(version.position());
         if until == Position::START {
-            return Ok(Err("nothing was folded yet, so there was nothing to compare".to_owned()));
+            let reason =
+                if self.policy.sample_events == 0 { "deploy.sample_events is 0" } else { "nothing was folded yet" };
+            return Ok(Err(format!("{reason}, so rows were not compared")));
         }
         let status = self.projections.board().status(&version.id, self.store.head());
         if let Some(status) = status.filter(|status| status.phase == Phase::Failed) {
@@ -244,11 +259,18 @@ impl Deployments {
             Err(Fault::BytesMissing { .. }) => {
                 return Ok(Err("the bytes that ran before are not kept, so rows were not compared".to_owned()));
             }
+            Err(Fault::Plugin { reason, .. }) => {
+                return Ok(Err(format!(
+                    "this host does not run the bytes that ran before, so rows were not compared: {reason}"
+                )));
+            }
             Err(fault) => return Err(fault),
         };
         match self.fold_twice(old, code.clone(), until).await? {
             Ok(report) => Ok(Ok(report)),
-            Err((first, None)) => Ok(Err(format!("the code that ran before fails on the sample: {first}"))),
+            Err((first, None)) => {
+                Ok(Err(format!("the code that ran before fails on the sample, so rows were not compared: {first}")))
+            }
             Err((_, Some(second))) => Err(Fault::TrialFailed { reason: second }),
         }
     }
@@ -258,24 +280,25 @@ impl Deployments {
         Position(self.policy.sample_events).min(folded)
     }
 
-    /// Folds the events up to `until` with both, and compares the rows. If one fails:
-    /// why the first one does, or, if only the second does, why that.
+    /// Folds the events up to `until` with both, and compares the rows. If one fails: why
+    /// the second one does, or, if only the first does, why that.
     pub(super) async fn fold_twice(
         &self,
         one: Code,
         other: Code,
         until: Position,
     ) -> Result<Result<SampleReport, (String, Option<String>)>, Fault> {
-        let folder = tempfile::tempdir().map_err(|fault| Fault::Internal(format!("no folder for a trial: {fault}")))?;
+        let folder = private_folder().map_err(|fault| Fault::Internal(format!("no folder for a trial: {fault}")))?;
         let scratch = scratch(folder.path()).await?;
         let tables = (one.manifest.tables.clone(), other.manifest.tables.clone());
-        let first = match self.projections.try_out(one, until, &scratch).await? {
-            Trial::Folded(id) => id,
-            Trial::Failed(problem) => return Ok(Err((problem.message, None))),
-        };
+        let first = self.projections.try_out(one, until, &scratch).await?;
         let second = match self.projections.try_out(other, until, &scratch).await? {
             Trial::Folded(id) => id,
             Trial::Failed(problem) => return Ok(Err((String::new(), Some(problem.message)))),
+        };
+        let first = match first {
+            Trial::Folded(id) => id,
+            Trial::Failed(problem) => return Ok(Err((problem.message, None))),
         };
         let mut snapshot = scratch.snapshot().await?;
         let comparison =
@@ -298,6 +321,14 @@ impl Deployments {
             }
         }
     }
+}
+
+/// A folder for this user alone: it is to hold rows made of real events.
+fn private_folder() -> std::io::Result<tempfile::TempDir> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    builder.tempdir()
 }
 
 /// Read models to throw away, in `folder`.

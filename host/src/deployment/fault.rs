@@ -16,7 +16,7 @@ pub enum Fault {
     UnknownUpcaster { name: String, known: String },
     #[error("there is no plugin file or plugin `{name}`: {known}")]
     UnknownPlugin { name: String, known: String },
-    #[error("`{name}` is busy: {operation} is under way; wait for it, or cancel it")]
+    #[error("`{name}` is busy: {operation} is under way; try again when it is over")]
     Busy { name: String, operation: String },
     #[error("{id} is not ready: {missing}")]
     NotReady { id: VersionId, missing: String },
@@ -28,8 +28,8 @@ pub enum Fault {
     NothingToPromote { name: String, reason: String },
     #[error("projection `{name}` has nothing to roll back to: {reason}")]
     NothingToRollBackTo { name: String, reason: String },
-    #[error("{id} is live: promote another version first, or say force to stop it all the same")]
-    Live { id: VersionId },
+    #[error("{id} is live: {advice}")]
+    Live { id: VersionId, advice: &'static str },
     #[error("v{version} is lower than {live}, which is live: raise the version, or roll back to one that is kept")]
     Lower { version: u32, live: VersionId },
     #[error(
@@ -88,7 +88,8 @@ impl Fault {
             Self::ReadModel(fault) => fault.code(),
             Self::Store(_) => "store_unavailable",
             Self::Swap(_) => "swap_failed",
-            Self::Upcasters(_) => "plugin_clash",
+            Self::Upcasters(UpcastersError::Clash(_)) => "plugin_clash",
+            Self::Upcasters(UpcastersError::Thread(_)) => "internal_error",
             Self::Internal(_) => "internal_error",
         }
     }

@@ -6,6 +6,7 @@ use super::deployments::FOLDER;
 use super::upcasters::upcaster;
 use super::{DeployOptions, Deployments, Fault, PluginInfo, PluginStatus};
 use crate::catalogue::{Change, Entry, Watch, reject_clashes, reject_superseded, reject_twins};
+use crate::change::Digest;
 use crate::guest::Admitted;
 use crate::read_model::{SeenFile, Source};
 
@@ -119,12 +120,11 @@ impl Deployments {
         let (unchanged, rest): (Vec<_>, Vec<_>) =
             std::mem::take(found).into_iter().partition(|(entry, _)| is_unchanged(entry));
         *found = rest;
-        let versions = self.read_model.versions().await?;
-        let in_force = self.read_model.upcaster_sets().await?.pop().map(|set| set.digests).unwrap_or_default();
         for (entry, _) in unchanged {
-            let runs = |digest| versions.iter().any(|known| known.digest == digest) || in_force.contains(&digest);
             let mut info = PluginInfo::of(&entry, Source::Folder);
-            info.status = if entry.digest.is_some_and(runs) { PluginStatus::Active } else { PluginStatus::Superseded };
+            if let Some(digest) = entry.digest {
+                info.status = self.status_of(digest).await?;
+            }
             self.plugins.put(info);
         }
         Ok(())
@@ -141,7 +141,14 @@ impl Deployments {
                 self.read_model.keep_plugin(digest, bytes).await?;
             }
         }
-        let outcome = self.deploy_upcasters(&admitted, FOLDER).await;
+        let mut outcome = self.deploy_upcasters(&admitted, FOLDER).await;
+        for _ in 0..BUSY_TRIES {
+            if !matches!(outcome, Err(Fault::Busy { .. })) {
+                break;
+            }
+            tokio::time::sleep(BUSY).await;
+            outcome = self.deploy_upcasters(&admitted, FOLDER).await;
+        }
         for (entry, _) in found {
             let mut info = PluginInfo::of(entry, Source::Folder);
             match (&outcome, entry.digest) {
@@ -174,11 +181,19 @@ impl Deployments {
             let entry = self.admit(&seen.file, bytes).await?;
             let mut info = PluginInfo::of(&entry, Source::Upload);
             if entry.outcome.is_ok() {
-                info.status = PluginStatus::Active;
+                info.status = self.status_of(seen.digest).await?;
             }
             self.plugins.put(info);
         }
         Ok(())
+    }
+
+    /// Whether a plugin that was deployed before still runs.
+    async fn status_of(&self, digest: Digest) -> Result<PluginStatus, Fault> {
+        let versions = self.read_model.versions().await?;
+        let in_force = self.read_model.upcaster_sets().await?.pop().map(|set| set.digests).unwrap_or_default();
+        let runs = versions.iter().any(|known| known.digest == digest) || in_force.contains(&digest);
+        Ok(if runs { PluginStatus::Active } else { PluginStatus::Superseded })
     }
 }
 

@@ -103,8 +103,11 @@ impl Deployments {
         actor: &str,
     ) -> Result<Vec<VersionId>, Fault> {
         let _exclusive = self.exclusively(name, "a resumption").await?;
-        let ids = self.chosen(name, wanted).await?;
+        let mut ids = self.chosen(name, wanted).await?;
         if let Some(workers) = workers {
+            if wanted.is_none() {
+                ids = self.building(name, ids).await?;
+            }
             self.check_workers(&ids, workers).await?;
         }
         self.note_paused(name, &ids, false, actor).await?;
@@ -115,6 +118,14 @@ impl Deployments {
             self.projections.resume(id).await;
         }
         Ok(ids)
+    }
+
+    /// Those of `ids` that are being built; all of them if none is.
+    async fn building(&self, name: &str, ids: Vec<VersionId>) -> Result<Vec<VersionId>, Fault> {
+        let versions = self.versions_of(name).await?;
+        let building = versions.into_iter().filter(|known| known.state == State::Building && ids.contains(&known.id));
+        let building: Vec<VersionId> = building.map(|known| known.id).collect();
+        Ok(if building.is_empty() { ids } else { building })
     }
 
     async fn check_workers(&self, ids: &[VersionId], workers: u32) -> Result<(), Fault> {
@@ -183,7 +194,7 @@ impl Deployments {
         };
         let id = version.id.clone();
         if version.live {
-            return Err(Fault::Live { id });
+            return Err(Fault::Live { id, advice: "promote another version first" });
         }
         self.retire(&id, NewOperation::on("cancel", &id, actor)).await?;
         Ok(id)
@@ -192,9 +203,28 @@ impl Deployments {
     /// Stops `id`, and drops its tables.
     pub(super) async fn retire(&self, id: &VersionId, operation: NewOperation) -> Result<(), Fault> {
         self.projections.end(id).await;
-        self.read_model.retire(id, operation).await?;
+        if let Err(fault) = self.read_model.retire(id, operation).await {
+            // Its tables are still there, so it goes on.
+            self.run_again(id).await;
+            return Err(fault.into());
+        }
         tracing::info!(projection = %id, "is retired: its tables are dropped");
         Ok(())
+    }
+}
+
+impl Deployments {
+    /// Runs `id` after it was ended in vain.
+    async fn run_again(&self, id: &VersionId) {
+        let version = self.read_model.version(id).await.map_err(Fault::from);
+        let code = match &version {
+            Ok(version) => self.code_of(version).await,
+            Err(fault) => Err(Fault::Internal(fault.to_string())),
+        };
+        match (version, code) {
+            (Ok(version), Ok(code)) => self.projections.run(&version, code),
+            (_, Err(fault)) | (Err(fault), _) => tracing::error!(projection = %id, "runs no more: {fault}"),
+        }
     }
 }
 

@@ -30,7 +30,11 @@ impl Deployments {
                 _ => {}
             }
         }
-        self.forget(info.clone()).await?;
+        for known in
+            all.iter().filter(|known| known.file == info.file || (by_file.is_none() && known.name == info.name))
+        {
+            self.forget(known.clone()).await?;
+        }
         Ok(info)
     }
 
@@ -51,9 +55,11 @@ impl Deployments {
         let _exclusive = self.exclusively(name, "a removal").await?;
         let versions = self.versions_of(name).await?;
         let is_meant = |known: &VersionRecord| version.is_none_or(|version| version == known.id.version);
-        if let Some(live) = standing(&versions).iter().find(|known| known.live && is_meant(known)) {
+        let live = standing(&versions).into_iter().find(|known| known.live && is_meant(known));
+        let is_all = live.is_some();
+        if let Some(live) = live {
             if !force {
-                return Err(Fault::Live { id: live.id.clone() });
+                return Err(Fault::Live { id: live.id.clone(), advice: "promote another version first, or say force" });
             }
             for version in &versions {
                 self.projections.end(&version.id).await;
@@ -63,7 +69,7 @@ impl Deployments {
         }
         let versions = self.read_model.versions().await?;
         let all = versions.iter().filter(|known| known.id.projection.as_str() == name);
-        for version in all.filter(|known| force || is_meant(known)) {
+        for version in all.filter(|known| is_all || is_meant(known)) {
             self.retire(&version.id, NewOperation::on("remove", &version.id, actor)).await?;
         }
         tracing::info!(projection = name, outcome = %Outcome::Done, "was removed");

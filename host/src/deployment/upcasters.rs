@@ -13,7 +13,7 @@ use crate::change::{Digest, Manifest, UpcasterManifest};
 use crate::event::{Batch, Position};
 use crate::guest::{Admitted, Kind, UpcasterPlugin};
 use crate::projection::UpcasterSet;
-use crate::read_model::{NewOperation, Outcome};
+use crate::read_model::NewOperation;
 use crate::store::Filter;
 use crate::upcast::{Poisoned, check};
 
@@ -21,7 +21,7 @@ use crate::upcast::{Poisoned, check};
 const SAMPLES: usize = 5;
 
 /// The name under which changes of upcasters keep each other out.
-const ALL: &str = "upcasters";
+const ALL: &str = "all upcasters";
 
 /// What upcasters would change in the history.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -120,14 +120,7 @@ impl Deployments {
         let mut trial = self.try_upcasters(before, after, &changed).await?;
         trial.affected = self.affected_by(&changed, u32::MAX).await?;
         let set = UpcasterSet::new(0, Position::START, plugins(after))?;
-        let read_model = self.read_model.clone();
-        let digests: Vec<Digest> = digests(after);
-        trial.effective_after = self
-            .projections
-            .install(set, |position| async move { Ok(read_model.add_upcaster_set(position, &digests).await?.number) })
-            .await?;
         let subject = names.join(", ");
-        let detail = format!("{} of the first {} positions change", trial.changed, trial.up_to);
         let find = |all: &[(Digest, UpcasterPlugin)]| match names {
             [name] => all.iter().find(|(_, known)| known.manifest.name.as_str() == name).map(|&(digest, _)| digest),
             _ => None,
@@ -138,11 +131,18 @@ impl Deployments {
             actor: actor.to_owned(),
             from: find(before),
             to: find(after),
-            position: Some(trial.effective_after),
-            detail,
+            detail: format!("{} of the first {} positions change", trial.changed, trial.up_to),
             ..NewOperation::default()
         };
-        let number = self.read_model.note_operation(&operation, Outcome::Done).await?;
+        let (read_model, digests, mut number) = (self.read_model.clone(), digests(after), 0);
+        trial.effective_after = self
+            .projections
+            .install(set, async |position| {
+                let (set, noted) = read_model.add_upcaster_set(position, &digests, operation).await?;
+                number = noted;
+                Ok(set.number)
+            })
+            .await?;
         tracing::info!("upcasters `{subject}` hold for events after position {}", trial.effective_after);
         let mut deployed = deployed("installed", None, Some(number));
         for affected in &trial.affected {

@@ -17,6 +17,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         (name = "projections", description = "Projections and their read models"),
         (name = "plugins", description = "The components that fold and upcast events"),
         (name = "operation", description = "For those who run the host"),
+        (name = "operations", description = "Versions: paused, rebuilt, compared, promoted, rolled back; and the log of it"),
     ),
 )]
 pub(super) struct Description;

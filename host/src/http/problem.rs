@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::Code;
 use crate::deployment::Fault;
+use crate::projection::UpcastersError;
 use crate::{read_model, store};
 
 /// The media type of problems.
@@ -153,15 +154,20 @@ impl From<Fault> for Problem {
             Fault::RowsDiffer { .. } => Self::new(Code::RowsDiffer, detail),
             Fault::TrialFailed { .. } => Self::new(Code::TrialFailed, detail),
             Fault::Plugin { code, .. } => Self::new(Code::PluginRefused, detail).with("reason", code),
-            Fault::Upcasters(_) => Self::new(Code::PluginRefused, detail).with("reason", "plugin_clash"),
+            Fault::Upcasters(UpcastersError::Clash(_)) => {
+                Self::new(Code::PluginRefused, detail).with("reason", "plugin_clash")
+            }
             Fault::Swap(_) => Self::new(Code::PluginRefused, detail).with("reason", "swap_failed"),
             Fault::CannotVerify { .. } => Self::new(Code::CannotVerify, detail),
             Fault::BytesMissing { .. } => Self::new(Code::PluginBytesMissing, detail),
             Fault::Invalid { .. } => Self::new(Code::InvalidOperation, detail),
             Fault::ReadModel(read_model::Error::NameTaken { .. }) => Self::new(Code::NameTaken, detail),
+            Fault::ReadModel(read_model::Error::TablesChanged { .. }) => Self::new(Code::TablesChanged, detail),
+            Fault::ReadModel(read_model::Error::UnknownVersion { .. }) => Self::new(Code::UnknownVersion, detail),
+            Fault::ReadModel(read_model::Error::Live { .. }) => Self::new(Code::VersionLive, detail),
             Fault::ReadModel(fault) => super::projections::read_model_failed(&fault),
             Fault::Store(fault) => fault.into(),
-            Fault::Internal(_) => {
+            Fault::Internal(_) | Fault::Upcasters(UpcastersError::Thread(_)) => {
                 tracing::error!("{detail}");
                 Self::new(Code::InternalError, "the host failed: see its log")
             }

@@ -103,7 +103,7 @@ fn is_of(status: &Status, version: &VersionRecord) -> bool {
     status.projection == id.projection.as_str() && (status.version, status.generation) == (id.version, id.generation)
 }
 
-/// A version that is there, but that this host does not run: its plugin is gone.
+/// A version that is there, but that this host does not run.
 fn stopped(version: VersionRecord, head: Position) -> Status {
     let position = version.position();
     let lag_events = head.ahead_of(position);

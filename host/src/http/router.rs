@@ -6,8 +6,8 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::HeaderValue;
 use axum::http::header::X_CONTENT_TYPE_OPTIONS;
-use axum::middleware::{from_fn_with_state, map_response};
-use axum::response::Response;
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
+use axum::response::{IntoResponse as _, Response};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
@@ -42,6 +42,15 @@ fn closed_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(projections::show))
         .routes(routes!(tables::rows))
         .routes(routes!(progress::live))
+        .routes(routes!(operations::list))
+        .routes(routes!(plugins::list))
+        .routes(routes!(metrics::show))
+}
+
+/// Routes that change what runs. They need the token, too, and are carried out to their
+/// end, also if the caller goes away meanwhile.
+fn operating_routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
         .routes(routes!(operate::pause))
         .routes(routes!(operate::resume))
         .routes(routes!(operate::promote))
@@ -51,10 +60,18 @@ fn closed_routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(operate::verify))
         .routes(routes!(operate::reset))
         .routes(routes!(operate::rebuild_affected))
-        .routes(routes!(operations::list))
-        .routes(routes!(plugins::list))
         .routes(routes!(plugins::put, plugins::delete))
-        .routes(routes!(metrics::show))
+        .route_layer(from_fn(to_the_end))
+}
+
+async fn to_the_end(request: Request, next: Next) -> Response {
+    match tokio::spawn(next.run(request)).await {
+        Ok(response) => response,
+        Err(fault) => {
+            tracing::error!("an operation has panicked: {fault}");
+            Problem::new(Code::InternalError, "the host failed: see its log").into_response()
+        }
+    }
 }
 
 fn open_routes() -> OpenApiRouter<Arc<Shared>> {
@@ -62,7 +79,7 @@ fn open_routes() -> OpenApiRouter<Arc<Shared>> {
 }
 
 fn all_routes() -> OpenApiRouter<Arc<Shared>> {
-    closed_routes().merge(open_routes())
+    closed_routes().merge(operating_routes()).merge(open_routes())
 }
 
 /// All routes; `shutdown` ends what streams.
@@ -70,7 +87,8 @@ pub(super) fn build(api: Api, shutdown: CancellationToken) -> Router {
     let body_max = api.limits.request_bytes_max;
     let shared = Arc::new(Shared::new(api, shutdown));
     let require_token = from_fn_with_state(Arc::clone(&shared), auth::require_token);
-    let (closed, _) = closed_routes().route_layer(require_token).split_for_parts();
+    let closed = closed_routes().merge(operating_routes());
+    let (closed, _) = closed.route_layer(require_token).split_for_parts();
     let (open, _) = open_routes().split_for_parts();
     Router::new()
         .merge(closed)

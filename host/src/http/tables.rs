@@ -102,8 +102,9 @@ async fn find(
     if !versions.iter().any(|known| known.id.projection.as_str() == name) {
         return Err(unknown_projection(name, versions.iter().map(|known| known.id.projection.as_str())));
     }
-    let mut of_name = versions.iter().rev().filter(|known| known.id.projection.as_str() == name);
-    let Some(found) = of_name.find(|known| is_wanted(&known.id, known.live)) else {
+    let of_name = versions.iter().filter(|known| known.id.projection.as_str() == name);
+    let fitting = of_name.filter(|known| is_wanted(&known.id, known.live));
+    let Some(found) = fitting.max_by_key(|known| (known.live, known.as_of.is_none(), known.id.generation)) else {
         let detail = match version {
             Some(version) => format!("projection `{name}` has no version {version}"),
             None => format!("projection `{name}` has no live version yet: say which one with `version`"),

@@ -22,8 +22,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The one reader of new events. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Tail {
+    reader: Pages,
     pages: broadcast::Sender<Arc<Page>>,
-    position: watch::Receiver<Position>,
+    position: watch::Sender<Position>,
     /// Whoever holds it keeps the tail where it is.
     gate: Arc<Mutex<()>>,
 }
@@ -32,11 +33,11 @@ impl Tail {
     /// Starts to tail the store from its head; ends when `stop` is cancelled.
     pub(super) fn start(reader: Pages, poll: Duration, stop: CancellationToken) -> Self {
         let (pages, _) = broadcast::channel(TAIL_PAGES);
-        let (moved, position) = watch::channel(reader.store().head());
-        let tail = Self { pages: pages.clone(), position, gate: Arc::default() };
-        let gate = Arc::clone(&tail.gate);
+        let (position, _) = watch::channel(reader.store().head());
+        let tail = Self { reader, pages, position, gate: Arc::default() };
+        let following = tail.clone();
         tokio::spawn(async move {
-            stop.run_until_cancelled(follow(&reader, poll, &pages, &moved, &gate)).await;
+            stop.run_until_cancelled(following.follow(poll)).await;
         });
         tail
     }
@@ -47,39 +48,47 @@ impl Tail {
         let position = *self.position.borrow();
         (guard, position)
     }
-}
 
-async fn follow(
-    reader: &Pages,
-    poll: Duration,
-    pages: &broadcast::Sender<Arc<Page>>,
-    moved: &watch::Sender<Position>,
-    gate: &Mutex<()>,
-) {
-    loop {
-        if let Err(fault) = follow_once(reader, poll, pages, moved, gate).await {
-            tracing::warn!(error = %fault, "the event store can't be read, trying again");
-            tokio::time::sleep(RETRY).await;
+    /// The same, with all that is in the store handed out: nobody can have read further.
+    pub(super) async fn hold_at_head(&self) -> Result<(OwnedMutexGuard<()>, Position), Error> {
+        let guard = Arc::clone(&self.gate).lock_owned().await;
+        let head = self.reader.store().refresh_head().await?;
+        while *self.position.borrow() < head {
+            self.hand_out(head).await?;
+        }
+        let position = *self.position.borrow();
+        Ok((guard, position))
+    }
+
+    async fn follow(&self, poll: Duration) {
+        loop {
+            if let Err(fault) = self.follow_once(poll).await {
+                tracing::warn!(error = %fault, "the event store can't be read, trying again");
+                tokio::time::sleep(RETRY).await;
+            }
         }
     }
-}
 
-async fn follow_once(
-    reader: &Pages,
-    poll: Duration,
-    pages: &broadcast::Sender<Arc<Page>>,
-    moved: &watch::Sender<Position>,
-    gate: &Mutex<()>,
-) -> Result<(), Error> {
-    let position = *moved.borrow();
-    reader.store().wait_beyond(position, poll).await?;
-    let _open = gate.lock().await;
-    let page = reader.newest(position, reader.store().head()).await?;
-    let up_to = page.up_to;
-    // Nobody may be listening yet; the page is in the store for whoever comes.
-    drop(pages.send(page));
-    moved.send_replace(up_to);
-    Ok(())
+    async fn follow_once(&self, poll: Duration) -> Result<(), Error> {
+        let position = *self.position.borrow();
+        self.reader.store().wait_beyond(position, poll).await?;
+        let _open = self.gate.lock().await;
+        self.hand_out(self.reader.store().head()).await
+    }
+
+    /// Hands out the next page, if there is one; whoever calls holds the gate.
+    async fn hand_out(&self, head: Position) -> Result<(), Error> {
+        let position = *self.position.borrow();
+        if position >= head {
+            return Ok(());
+        }
+        let page = self.reader.newest(position, head).await?;
+        let up_to = page.up_to;
+        // Nobody may be listening yet; the page is in the store for whoever comes.
+        drop(self.pages.send(page));
+        self.position.send_replace(up_to);
+        Ok(())
+    }
 }
 
 /// The pages of one projection, from its checkpoint on, without a gap.

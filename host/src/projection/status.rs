@@ -295,7 +295,8 @@ impl Board {
         self.read().get(id).map(|entry| entry.status(id, head, Timestamp::now(), self.stuck_after))
     }
 
-    /// The table `table` of that version of `projection` which `is_it` picks; of several the latest.
+    /// The table `table` of that version of `projection` which `is_it` picks; of several the
+    /// live one, else the latest build that is none of the past.
     #[must_use]
     pub fn table(
         &self,
@@ -304,10 +305,11 @@ impl Board {
         is_it: impl Fn(&VersionId, bool) -> bool,
     ) -> Option<(VersionId, TableDefinition)> {
         let entries = self.read();
-        let (id, entry) = entries
-            .iter()
-            .rev()
-            .find(|(id, entry)| id.projection.as_str() == projection && is_it(id, entry.observed.live))?;
+        let fits =
+            |(id, entry): &(&VersionId, &Entry)| id.projection.as_str() == projection && is_it(id, entry.observed.live);
+        let rank =
+            |(id, entry): &(&VersionId, &Entry)| (entry.observed.live, entry.observed.as_of.is_none(), id.generation);
+        let (id, entry) = entries.iter().filter(fits).max_by_key(rank)?;
         let table = entry.manifest.tables.iter().find(|known| known.name.as_str() == table)?;
         Some((id.clone(), table.clone()))
     }

@@ -215,19 +215,20 @@ impl Projections {
         self.around.tail.hold().await
     }
 
-    /// Lets the upcasters that `number` puts together work on all events from now on, for
-    /// all versions at once. `number` is given the position after which they do, and notes it.
+    /// Lets `set` work on all events from now on, for all versions at once. `record` is given
+    /// the position after which it does, and gives the number under which that is recorded.
     ///
     /// # Errors
-    /// Those of `number`; nothing is changed then.
-    pub async fn install<F>(&self, set: UpcasterSet, number: impl FnOnce(Position) -> F) -> Result<Position, Error>
+    /// Those of `record`, or of the store; nothing is changed then.
+    pub async fn install<F>(&self, set: UpcasterSet, record: impl FnOnce(Position) -> F) -> Result<Position, Error>
     where
         F: Future<Output = Result<u32, Error>>,
     {
-        let (_held, tail) = self.hold_tail().await;
-        let number = number(tail).await?;
-        self.around.pages.upcasters().install(set.from(number, tail));
-        Ok(tail)
+        let held = self.around.tail.hold_at_head().await;
+        let (_held, position) = held.map_err(|fault| Error::Tail { reason: fault.to_string() })?;
+        let number = record(position).await?;
+        self.around.pages.upcasters().install(set.from(number, position));
+        Ok(position)
     }
 
     /// Waits until every version has caught up with what is in the store, or rests.

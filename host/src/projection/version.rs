@@ -197,15 +197,20 @@ impl Version {
             }
             Order::Pause { reply } => {
                 self.resting = Some(Phase::Paused);
-                self.set_phase(Phase::Paused, None);
+                // What it failed at, if it did, is still worth knowing.
+                self.around.board.update(&self.id, |observed| observed.phase = Phase::Paused);
                 // Whoever asked may have gone away.
                 reply.send(()).unwrap_or(());
             }
             Order::Resume => self.resting = None,
             Order::Rewind { to, operation, reply } => {
                 let rewound = self.around.read_model.rewind(&self.id, to, *operation).await;
-                if rewound.is_ok() && self.resting == Some(Phase::Failed) {
-                    self.resting = None;
+                if rewound.is_ok() {
+                    self.resting = self.resting.filter(|&phase| phase != Phase::Failed);
+                    self.around.board.update(&self.id, |observed| {
+                        observed.phase = self.resting.unwrap_or(Phase::Lagging);
+                        observed.partitions = vec![(to.position, 0.0, Timestamp::now())];
+                    });
                 }
                 // Whoever asked may have gone away.
                 reply.send(rewound).unwrap_or(());
@@ -225,9 +230,7 @@ impl Version {
     /// Runs until interrupted, or as far as it comes.
     async fn run(&mut self, interrupt: &CancellationToken) -> Stop {
         if let Some(phase) = self.resting {
-            if phase != Phase::Failed {
-                self.set_phase(phase, None);
-            }
+            self.around.board.update(&self.id, |observed| observed.phase = phase);
             interrupt.cancelled().await;
             return Stop::Drained;
         }

@@ -101,6 +101,11 @@ impl std::fmt::Display for TableComparison {
         if let Some(reason) = &self.incomparable {
             return write!(f, "table `{}`: {reason}", self.table);
         }
+        match self.presence {
+            Presence::BlueOnly => return write!(f, "table `{}` is only in the live version", self.table),
+            Presence::GreenOnly => return write!(f, "table `{}` is only in the other version", self.table),
+            Presence::Both => {}
+        }
         let [blue, green, both] = self.differences();
         write!(f, "table `{}`: {both} rows differ, {blue} are gone, {green} are new", self.table)
     }

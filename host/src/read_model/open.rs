@@ -36,6 +36,8 @@ pub enum Error {
     Uneven { id: VersionId },
     #[error("{reason}")]
     Trial { reason: String },
+    #[error("the event store can't be read: {reason}")]
+    Tail { reason: String },
     #[error("what the host wrote about projection {id} cannot be read: {reason}")]
     Unreadable { id: VersionId, reason: String },
 }

@@ -2,8 +2,9 @@
 
 use sqlx::{Row as _, SqliteConnection};
 
+use super::operations::note;
 use super::record::{record, records};
-use super::{Error, ReadModel, VersionRecord};
+use super::{Error, NewOperation, Outcome, ReadModel, VersionRecord};
 use crate::change::{Digest, VersionId};
 use crate::event::{Position, Timestamp};
 
@@ -127,11 +128,17 @@ impl ReadModel {
             .collect()
     }
 
-    /// Notes that from now on, for events after `effective_after`, these upcasters work together.
+    /// Notes that from now on, for events after `effective_after`, these upcasters work
+    /// together; and who wanted it. Gives the set, and the number of the operation.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn add_upcaster_set(&self, effective_after: Position, digests: &[Digest]) -> Result<UpcasterSet, Error> {
+    pub async fn add_upcaster_set(
+        &self,
+        effective_after: Position,
+        digests: &[Digest],
+        operation: NewOperation,
+    ) -> Result<(UpcasterSet, i64), Error> {
         let mut writing = self.begin().await?;
         let texts: Vec<String> = digests.iter().map(ToString::to_string).collect();
         let number: u32 = sqlx::query_scalar(
@@ -143,8 +150,10 @@ impl ReadModel {
         .bind(Timestamp::now().0)
         .fetch_one(writing.connection())
         .await?;
+        let operation = NewOperation { position: Some(effective_after), ..operation };
+        let noted = note(&mut writing, &operation, Outcome::Done).await?;
         writing.commit().await?;
-        Ok(UpcasterSet { number, effective_after, digests: digests.to_vec() })
+        Ok((UpcasterSet { number, effective_after, digests: digests.to_vec() }, noted))
     }
 
     /// All sets that some version still reads with, by number; the last one is in force.
