@@ -11,6 +11,8 @@ use fantascope::event::Timestamp;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, SqliteConnection};
 
+use crate::dice::Dice;
+
 /// Events of the history. Small batches make many commits of them.
 const EVENTS: u64 = 6_000;
 const BATCH_EVENTS: &str = "50";
@@ -19,7 +21,7 @@ const BATCH_EVENTS: &str = "50";
 const PLUGINS: &[&str] = &["daily_revenue", "activity_feed", "schema_upcaster"];
 
 /// Longer than any run takes; a host that hangs fails the test instead of stopping it.
-const HANGS: Duration = Duration::from_secs(120);
+pub(crate) const HANGS: Duration = Duration::from_secs(120);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Killed {
@@ -32,33 +34,36 @@ pub(crate) enum Fault {
     None,
     #[cfg_attr(not(feature = "fault-injection"), expect(dead_code, reason = "for the broken variant alone"))]
     CommitApart,
+    #[cfg_attr(not(feature = "fault-injection"), expect(dead_code, reason = "for the broken variant alone"))]
+    SwitchApart,
 }
 
-/// A folder with plugins and a history, for many hosts.
+/// A folder with plugins and a history, for many hosts. What they compile is shared by
+/// all: it depends on nothing else.
 pub(crate) struct Playground {
     folder: tempfile::TempDir,
     history: PathBuf,
-    seed: u64,
-    dice: u64,
+    pub(crate) dice: Dice,
     data_folders: usize,
 }
 
 impl Playground {
     pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        fs::create_dir(folder.path().join("plugins")).expect("a folder for plugins");
+        let playground = Self::with(&history_lines());
         for (name, path) in PLUGINS.iter().zip(components()) {
-            fs::copy(path, folder.path().join("plugins").join(format!("{name}.wasm"))).expect("a built plugin");
+            let file = playground.folder.path().join("plugins").join(format!("{name}.wasm"));
+            fs::copy(path, file).expect("a built plugin");
         }
-        let history = folder.path().join("history.jsonl");
-        fs::write(&history, history_lines()).expect("a history");
-        let now = u64::from(std::process::id()) ^ Timestamp::now().0.unsigned_abs();
-        let seed = std::env::var("FANTASCOPE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(now);
-        Self { folder, history, seed, dice: seed, data_folders: 0 }
+        playground
     }
 
-    pub(crate) fn seed(&self) -> String {
-        format!("FANTASCOPE_SEED={}", self.seed)
+    /// A folder without plugins, whose history has these lines.
+    pub(crate) fn with(history_lines: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::create_dir(folder.path().join("plugins")).expect("a folder for plugins");
+        let history = folder.path().join("history.jsonl");
+        fs::write(&history, history_lines).expect("a history");
+        Self { folder, history, dice: Dice::new(), data_folders: 0 }
     }
 
     /// The read models of a host that nobody killed.
@@ -89,7 +94,8 @@ impl Playground {
         self.run(command, within)
     }
 
-    fn command(&self, data: &Path, fault: Fault) -> Command {
+    /// A host that is yet to be told what to do.
+    pub(crate) fn command(&self, data: &Path, fault: Fault) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fantascope"));
         let url = format!("sqlite:{}", data.display());
         command
@@ -97,42 +103,37 @@ impl Playground {
             .env("FANTASCOPE__STORE__URL", &url)
             .env("FANTASCOPE__READ_MODELS__URL", &url)
             .env("FANTASCOPE__PLUGINS__DIR", self.folder.path().join("plugins"))
-            .env("FANTASCOPE__PLUGINS__CACHE", self.folder.path().join("cache"))
+            .env("FANTASCOPE__PLUGINS__CACHE", compiled())
+            // A killed host leaves there what it would have thrown away.
+            .env("TMPDIR", self.folder.path())
             .env("FANTASCOPE__LIMITS__BATCH_EVENTS_MAX", BATCH_EVENTS)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        if fault == Fault::CommitApart {
-            command.env("FANTASCOPE_FAULT", "commit-apart");
+        match fault {
+            Fault::None => {}
+            Fault::CommitApart => _ = command.env("FANTASCOPE_FAULT", "commit-apart"),
+            Fault::SwitchApart => _ = command.env("FANTASCOPE_FAULT", "switch-apart"),
         }
         command
     }
 
     fn run(&mut self, mut command: Command, within: Option<Duration>) -> Killed {
-        let delay = within.map(|within| within.mul_f64(self.roll()));
+        let delay = within.map(|within| within.mul_f64(self.dice.roll()));
         let mut child = command.spawn().expect("the host starts");
         let began = Instant::now();
         loop {
             if let Some(status) = child.try_wait().expect("the host's state") {
                 let words = std::io::read_to_string(child.stderr.take().expect("a pipe")).unwrap_or_default();
-                assert!(status.success(), "the host failed by itself, {}: {words}", self.seed());
+                assert!(status.success(), "the host failed by itself, {}: {words}", self.dice);
                 return Killed::No;
             }
             if delay.is_some_and(|delay| began.elapsed() >= delay) {
                 return kill(child);
             }
-            assert!(began.elapsed() < HANGS, "the host hangs, {}", self.seed());
+            assert!(began.elapsed() < HANGS, "the host hangs, {}", self.dice);
             std::thread::sleep(Duration::from_millis(1));
         }
-    }
-
-    /// From 0 to 1; SplitMix64.
-    fn roll(&mut self) -> f64 {
-        self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.dice;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// All rows of all read models, as text.
@@ -143,11 +144,16 @@ impl Playground {
 }
 
 /// `kill -9`, which no process can hear coming.
-fn kill(mut child: Child) -> Killed {
+pub(crate) fn kill(mut child: Child) -> Killed {
     child.kill().expect("a process to kill");
     let status = child.wait().expect("its end");
     // It may have ended by itself in the last moment.
     if status.success() { Killed::No } else { Killed::Yes }
+}
+
+/// Where compiled plugins are kept.
+pub(crate) fn compiled() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled")
 }
 
 async fn dump(data: &Path) -> sqlx::Result<String> {

@@ -3,7 +3,13 @@
 //! `FANTASCOPE_SOAK=1` kills more often. The seed of a failed run is in its message;
 //! `FANTASCOPE_SEED` runs it again.
 
+mod deployments;
+mod dice;
 mod host;
+mod look;
+mod requests;
+mod server;
+mod slides;
 
 use std::time::Duration;
 
@@ -32,7 +38,7 @@ fn a_killed_host_comes_back_to_the_same_read_model() {
         }
         playground.serve(&data, Fault::None, None);
         rounds += 1;
-        assert_eq!(playground.read_models(&data), undisturbed, "round {rounds}, {}", playground.seed());
+        assert_eq!(playground.read_models(&data), undisturbed, "round {rounds}, {}", playground.dice);
     }
     println!("{} kills in {rounds} rounds, every read model the same", kills());
 }
@@ -57,5 +63,5 @@ fn rows_and_checkpoint_committed_apart_are_caught() {
             return;
         }
     }
-    panic!("80 kills between two commits went unnoticed: the crash test is blind, {}", playground.seed());
+    panic!("80 kills between two commits went unnoticed: the crash test is blind, {}", playground.dice);
 }
