@@ -94,7 +94,10 @@ impl Deployments {
         self.plugins.put(info.clone());
         let outcome = match &entry.outcome {
             Err(rejected) => Err(Fault::Plugin { code: rejected.code(), reason: rejected.to_string() }),
-            Ok(admitted) => self.run_admitted(admitted, bytes, options, actor).await,
+            Ok(admitted) => {
+                let seen = SeenFile { file: entry.file.clone(), source, digest: admitted.digest };
+                self.run_admitted(admitted, bytes, options, seen, actor).await
+            }
         };
         match outcome {
             Ok(mut deployed) => {
@@ -130,19 +133,26 @@ impl Deployments {
         admitted: &Admitted,
         bytes: &[u8],
         options: DeployOptions,
+        seen: SeenFile,
         actor: &str,
     ) -> Result<Deployed, Fault> {
         self.read_model.keep_plugin(admitted.digest, bytes).await?;
         match (&admitted.kind, code(admitted)) {
             (Kind::Projection(plugin), Some(code)) => {
                 let _exclusive = self.exclusively(plugin.manifest.name.as_str(), "a deployment").await?;
-                self.deploy_projection(code, options, actor).await
+                self.deploy_projection(code, options, seen, actor).await
             }
             _ => self.deploy_upcasters(std::slice::from_ref(admitted), actor).await,
         }
     }
 
-    async fn deploy_projection(&self, code: Code, options: DeployOptions, actor: &str) -> Result<Deployed, Fault> {
+    async fn deploy_projection(
+        &self,
+        code: Code,
+        options: DeployOptions,
+        seen: SeenFile,
+        actor: &str,
+    ) -> Result<Deployed, Fault> {
         let known = self.read_model.versions_of(code.manifest.name.as_str()).await?;
         match plan(&code.manifest, code.digest, &known)? {
             Plan::Keep(id) => {
@@ -151,11 +161,15 @@ impl Deployments {
                 }
                 Ok(deployed("unchanged", Some(&id), None))
             }
-            Plan::Swap(id) => self.swap(&self.read_model.version(&id).await?, code, options, actor).await,
+            Plan::Swap(id) => self.swap(&self.read_model.version(&id).await?, code, options, seen, actor).await,
             Plan::Build => {
                 let promote = options.promote.unwrap_or(self.policy.promote);
-                let operation =
-                    NewOperation { operation: "deploy", actor: actor.to_owned(), ..NewOperation::default() };
+                let operation = NewOperation {
+                    operation: "deploy",
+                    actor: actor.to_owned(),
+                    seen: Some(seen),
+                    ..NewOperation::default()
+                };
                 self.build(code, promote, options.workers, None, operation).await
             }
         }
@@ -197,6 +211,7 @@ impl Deployments {
         version: &VersionRecord,
         code: Code,
         options: DeployOptions,
+        seen: SeenFile,
         actor: &str,
     ) -> Result<Deployed, Fault> {
         let id = &version.id;
@@ -206,7 +221,7 @@ impl Deployments {
         };
         let difference = sample.as_ref().filter(|sample| !sample.same).map(|sample| sample.comparison.to_string());
         let decision = options.when_rows_differ.unwrap_or(self.policy.when_rows_differ);
-        let operation = |what| NewOperation::on(what, id, actor);
+        let operation = |what| NewOperation { seen: Some(seen.clone()), ..NewOperation::on(what, id, actor) };
         let mut deployed = match (difference, decision) {
             (Some(difference), WhenRowsDiffer::Refuse) => {
                 return Err(Fault::RowsDiffer { id: id.clone(), difference });
@@ -244,10 +259,11 @@ impl Deployments {
     /// Folds the beginning of the history with the code of `version` and with `code`;
     /// or says why that tells nothing.
     async fn try_beside(&self, version: &VersionRecord, code: &Code) -> Result<Result<SampleReport, String>, Fault> {
-        let until = self.sample_end(version.position());
+        // It may fold on meanwhile, so how far it has come is no bound.
+        let until = self.sample_end(self.store.head());
         if until == Position::START {
             let reason =
-                if self.policy.sample_events == 0 { "deploy.sample_events is 0" } else { "nothing was folded yet" };
+                if self.policy.sample_events == 0 { "deploy.sample_events is 0" } else { "there are no events yet" };
             return Ok(Err(format!("{reason}, so rows were not compared")));
         }
         let status = self.projections.board().status(&version.id, self.store.head());

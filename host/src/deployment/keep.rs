@@ -101,6 +101,10 @@ impl Deployments {
             let Ok(_exclusive) = self.try_exclusively(name, RETIREMENT) else { continue };
             let Ok(projection) = name.parse() else { continue };
             let id = VersionId { projection, version: status.version, generation: status.generation };
+            // Somebody may have promoted it meanwhile.
+            if self.projections.board().status(&id, self.store.head()).is_none_or(|now| now.live) {
+                continue;
+            }
             if let Err(fault) = self.retire(&id, NewOperation::on("retire", &id, POLICY)).await {
                 tracing::error!(projection = %id, "can't be retired: {fault}");
             }

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::{Row as _, SqliteConnection};
 use utoipa::ToSchema;
 
+use super::plugins::remember;
 use super::writing::Writing;
-use super::{Error, ReadModel};
+use super::{Error, ReadModel, SeenFile};
 use crate::change::{Digest, VersionId};
 use crate::event::{Position, Timestamp};
 
@@ -56,6 +57,8 @@ pub struct NewOperation {
     pub from: Option<Digest>,
     pub to: Option<Digest>,
     pub position: Option<Position>,
+    /// The plugin file that is deployed by it, which is remembered with it.
+    pub seen: Option<SeenFile>,
     /// For people.
     pub detail: String,
 }
@@ -204,6 +207,9 @@ pub(super) async fn note(writing: &mut Writing, operation: &NewOperation, outcom
     .bind(operation.detail.clone())
     .fetch_one(writing.connection())
     .await?;
+    if let Some(seen) = &operation.seen {
+        remember(writing.connection(), seen).await?;
+    }
     Ok(id)
 }
 

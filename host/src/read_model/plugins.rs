@@ -84,16 +84,7 @@ impl ReadModel {
     /// If the database fails.
     pub async fn saw_file(&self, seen: &SeenFile) -> Result<(), Error> {
         let mut writing = self.begin().await?;
-        sqlx::query(
-            "INSERT INTO fantascope_plugin_files (file, source, digest, seen_at) VALUES (?, ?, ?, ?) \
-             ON CONFLICT (file, source) DO UPDATE SET digest = excluded.digest, seen_at = excluded.seen_at",
-        )
-        .bind(seen.file.clone())
-        .bind(seen.source.as_str())
-        .bind(seen.digest.to_string())
-        .bind(Timestamp::now().0)
-        .execute(writing.connection())
-        .await?;
+        remember(writing.connection(), seen).await?;
         writing.commit().await
     }
 
@@ -203,6 +194,21 @@ impl ReadModel {
         let mut connection = self.readers.acquire().await?;
         records(&mut connection, "WHERE v.projection = ?", projection).await
     }
+}
+
+/// Remembers what is seen under the name of a file.
+pub(super) async fn remember(connection: &mut SqliteConnection, seen: &SeenFile) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO fantascope_plugin_files (file, source, digest, seen_at) VALUES (?, ?, ?, ?) \
+         ON CONFLICT (file, source) DO UPDATE SET digest = excluded.digest, seen_at = excluded.seen_at",
+    )
+    .bind(seen.file.clone())
+    .bind(seen.source.as_str())
+    .bind(seen.digest.to_string())
+    .bind(Timestamp::now().0)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Drops the bytes that nothing runs and no file holds any more, a day after they came.
