@@ -31,7 +31,7 @@ const START: Duration = Duration::from_millis(120);
 const OPERATION: Duration = Duration::from_millis(80);
 
 fn kills() -> usize {
-    if std::env::var_os("FANTASCOPE_SOAK").is_some() { 800 } else { 200 }
+    if std::env::var_os("FANTASCOPE_SOAK").is_some() { 800 } else { 160 }
 }
 
 /// What kills have hit, by what was asked for last.
