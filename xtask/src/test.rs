@@ -25,6 +25,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
             steps.run("new plugins pass their tests", || standalone::templates(host));
             steps.run("plugins/order_list passes in the sandbox", || standalone::test(host, "plugins/order_list"));
             steps.run("examples/permits passes in the sandbox", || standalone::test(host, "examples/permits"));
+            steps.run("examples/blue-green passes in the sandbox", || {
+                let versions = ["v1", "v1-mended", "v2", "v3"];
+                versions.iter().try_for_each(|name| standalone::test(host, &format!("examples/blue-green/{name}")))
+            });
             permits(&mut steps, host);
         }
         _ => steps.note("without guests and host nothing else was tested"),
