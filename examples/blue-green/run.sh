@@ -288,7 +288,7 @@ awk -v shows=$((SHOWS + 1)) -v expected="$expected" -v found="$(sum_sold)" \
     check("with rows of two versions", mixed + 0, 0)
     check("counts that fell while a version was live", fallen + 0, 0)
     # Each version commits for itself, so one may be an append behind the other.
-    line("counts that fell when another went live", fallen_at_switch + 0)
+    check("counts that fell when another went live", fallen_at_switch + 0, 0)
     for (i = 1; i < ARGC; i++) check("versions that " ARGV[i] " saw", path[ARGV[i]], "v1 → v2 → v1 → v2")
     line("appends", appends)
     check("that were acknowledged", appended, appends)

@@ -67,7 +67,7 @@ async fn say_what_runs(
 ) -> anyhow::Result<()> {
     let all = plugins.get();
     let fit = all.iter().filter(|plugin| plugin.error.is_none()).count();
-    tracing::info!("{fit} of {} plugins in `{}` are fit to run", all.len(), config.plugins.dir.display());
+    tracing::info!("{fit} of {} plugins are fit to run; the folder is `{}`", all.len(), config.plugins.dir.display());
     let running = projections.board().statuses(Position::START);
     for version in read_model.versions().await?.iter().filter(|version| version.live) {
         let id = &version.id;

@@ -250,7 +250,7 @@ fn describe(status: &Status, output: Output) -> anyhow::Result<()> {
         add(&format!("partition {}", partition.partition), state);
     }
     if status.promote != crate::read_model::Promote::Manual {
-        add("is promoted", format!("{:?}", status.promote).to_lowercase());
+        add("promote", format!("once {}", format!("{:?}", status.promote).to_lowercase()));
     }
     if let Some(since) = status.live_to {
         add("was live", format!("until {}", human::ago(since, Timestamp::now())));

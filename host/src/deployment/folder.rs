@@ -189,7 +189,7 @@ impl Deployments {
     }
 
     /// Whether a plugin that was deployed before still runs.
-    async fn status_of(&self, digest: Digest) -> Result<PluginStatus, Fault> {
+    pub(super) async fn status_of(&self, digest: Digest) -> Result<PluginStatus, Fault> {
         let versions = self.read_model.versions().await?;
         let in_force = self.read_model.upcaster_sets().await?.pop().map(|set| set.digests).unwrap_or_default();
         let runs = versions.iter().any(|known| known.digest == digest) || in_force.contains(&digest);

@@ -1,8 +1,10 @@
 //! What operators say to a projection: promote, roll back, pause, resume, cancel.
 
 use super::deployments::standing;
+use tokio::sync::OwnedMutexGuard;
+
 use super::plan::{next_live, way_back};
-use super::{Deployments, Fault, Wanted};
+use super::{Deployments, Fault, PluginStatus, Wanted};
 use crate::change::VersionId;
 use crate::projection::{Phase, Status};
 use crate::read_model::{NewOperation, State, VersionRecord};
@@ -69,10 +71,34 @@ impl Deployments {
         if let Some(missing) = missing(green, status.as_ref(), force) {
             return Err(Fault::NotReady { id: id.clone(), missing });
         }
+        // Held until the switch is done: what readers see is as new after it as before.
+        let _held = match self.hold_both(green).await {
+            Err(missing) if !force => return Err(Fault::NotReady { id: id.clone(), missing }),
+            held => held.ok(),
+        };
         self.read_model.promote(id, operation).await?;
         self.projections.set_live(id);
         tracing::info!(projection = %id, "is live now");
         Ok(())
+    }
+
+    /// Keeps the tail where it is, with the live version and `green` both there; or says
+    /// why that can't be.
+    async fn hold_both(&self, green: &VersionRecord) -> Result<OwnedMutexGuard<()>, String> {
+        let versions = self.read_model.versions().await.map_err(|fault| fault.to_string())?;
+        let live = versions.iter().find(|known| known.live && known.id.projection == green.id.projection);
+        let live = live.map_or(&green.id, |live| &live.id);
+        let is_following = |id: &VersionId| {
+            let status = self.projections.board().status(id, self.store.head());
+            status.is_some_and(|status| matches!(status.phase, Phase::Following | Phase::Lagging))
+        };
+        // One that stands still never comes to where the other is.
+        let live = if is_following(live) { live } else { &green.id };
+        let (held, position) = self.projections.hold_tail().await;
+        if is_following(&green.id) && self.both_at(live, &green.id, position).await {
+            return Ok(held);
+        }
+        Err(format!("it does not come to position {position}, where the store was; force promotes it all the same"))
     }
 
     /// Stops versions of a projection until they are resumed, also over restarts: the
@@ -209,11 +235,22 @@ impl Deployments {
             return Err(fault.into());
         }
         tracing::info!(projection = %id, "is retired: its tables are dropped");
-        Ok(())
+        self.list_what_runs().await
     }
 }
 
 impl Deployments {
+    /// Plugins that nothing runs any more are listed so.
+    async fn list_what_runs(&self) -> Result<(), Fault> {
+        for mut plugin in self.plugins.get() {
+            if let (PluginStatus::Active, Ok(digest)) = (plugin.status, plugin.digest.parse()) {
+                plugin.status = self.status_of(digest).await?;
+                self.plugins.put(plugin);
+            }
+        }
+        Ok(())
+    }
+
     /// Runs `id` after it was ended in vain.
     async fn run_again(&self, id: &VersionId) {
         let version = self.read_model.version(id).await.map_err(Fault::from);
@@ -241,6 +278,9 @@ fn missing(green: &VersionRecord, status: Option<&Status>, force: bool) -> Optio
     if green.state == State::Building {
         let (position, until) = (green.position(), green.built_until);
         let position = status.map_or(position, |status| status.position);
+        if let Some(problem) = status.and_then(|status| status.error.as_ref()) {
+            return Some(format!("its history is not folded, for it has stopped: {}", problem.message));
+        }
         return Some(format!(
             "its history is not folded yet (position {position}, the backfill ends at {until}), so rows are missing"
         ));

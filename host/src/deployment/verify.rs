@@ -14,10 +14,10 @@ use crate::projection::Phase;
 use crate::read_model::{Comparison, NewOperation, Outcome, State, VersionRecord};
 
 /// How long the tail is held at the most until both versions stand where it is.
-const HOLD_MAX: Duration = Duration::from_secs(2);
+const HOLD_MAX: Duration = Duration::from_millis(500);
 
 /// How often it is tried to find them so.
-const TRIES: usize = 5;
+const TRIES: usize = 20;
 
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
@@ -95,7 +95,7 @@ impl Deployments {
         if version.as_of.is_some() {
             return Err(Fault::PastBuild { id });
         }
-        if version.state == State::Building {
+        if version.state == State::Building && phase != Phase::Failed {
             return Err(Fault::NotReady { id, missing: "its history is not folded yet".to_owned() });
         }
         let advice = match phase {
@@ -117,6 +117,7 @@ impl Deployments {
             let (held, position) = self.projections.hold_tail().await;
             if !self.both_at(&blue.id, &green.id, position).await {
                 drop(held);
+                tokio::time::sleep(HOLD_MAX).await;
                 continue;
             }
             // Neither moves as long as the tail is held; the snapshot sees both as they are.
@@ -141,7 +142,7 @@ impl Deployments {
     }
 
     /// Waits until both stand at `position`.
-    async fn both_at(&self, blue: &VersionId, green: &VersionId, position: Position) -> bool {
+    pub(super) async fn both_at(&self, blue: &VersionId, green: &VersionId, position: Position) -> bool {
         let board = self.projections.board();
         let arrived = async {
             let is_behind = |id: &VersionId| board.position(id).is_none_or(|found| found < position);

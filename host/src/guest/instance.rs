@@ -56,7 +56,7 @@ impl Cell {
             return F::AnswerTooLarge { max: state.answer_bytes_max() };
         }
         // A guest that panics logs its message before it traps.
-        let message = state.last_error().map_or(text, str::to_owned);
+        let message = state.last_error().map_or(text, str::to_owned).replace('\n', " ");
         F::Trapped { message }
     }
 }

@@ -126,8 +126,7 @@ impl Run {
             let begun = Instant::now();
             self.fold_page(&page).await?;
             if let Some(throttle) = self.throttle.as_ref().filter(|_| !following) {
-                self.board.doing(&self.id, Doing::MakingWay);
-                stop.run_until_cancelled(throttle.rest(begun.elapsed())).await;
+                stop.run_until_cancelled(throttle.rest(&self.id, begun.elapsed())).await;
             }
         }
         Ok(())

@@ -66,6 +66,7 @@ pub(super) enum Doing {
     WaitingToCommit,
     MakingIndexes,
     MakingWay,
+    Resting,
 }
 
 impl std::fmt::Display for Doing {
@@ -77,6 +78,7 @@ impl std::fmt::Display for Doing {
             Self::WaitingToCommit => "waits for its turn to commit",
             Self::MakingIndexes => "makes the indexes of its tables",
             Self::MakingWay => "makes way for live versions that are late",
+            Self::Resting => "rests, as limits.backfill_percent_max says",
         })
     }
 }
@@ -336,7 +338,8 @@ impl Entry {
         };
         // Partitions go through the same positions, each through its own events.
         let rate = observed.partitions.iter().map(current).fold(f64::INFINITY, f64::min);
-        let rate = if rate.is_finite() { rate } else { 0.0 };
+        let is_working = matches!(observed.phase, Phase::Rebuilding | Phase::Following | Phase::Lagging);
+        let rate = if rate.is_finite() && is_working { rate } else { 0.0 };
         let lag_events = head.ahead_of(position);
         let waiting_since = match observed.phase {
             Phase::Following => observed.waiting.front().map(|&(_, read_at)| read_at),
@@ -396,7 +399,7 @@ impl Entry {
         let observed = &self.observed;
         let since = if waiting_since.0 > observed.progress_at.0 { waiting_since } else { observed.progress_at };
         let seconds = now.seconds_since(since);
-        (seconds > stuck_after.as_secs_f64()).then(|| Problem {
+        (seconds > stuck_after.as_secs_f64() && observed.doing != Doing::Resting).then(|| Problem {
             code: "stuck".to_owned(),
             message: format!("{id} has made no progress for {seconds:.0} s: it {}", observed.doing),
             position: Some(observed.position()),

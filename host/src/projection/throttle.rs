@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::status::Board;
+use super::status::{Board, Doing};
+use crate::change::VersionId;
 use crate::limits::Limits;
 
 /// How long a backfill waits before it looks again whether the live versions keep up.
@@ -28,8 +29,10 @@ impl Throttle {
     }
 
     /// Waits after `worked`, so that the share is kept, and while live versions are late.
-    pub(super) async fn rest(&self, worked: Duration) {
+    pub(super) async fn rest(&self, id: &VersionId, worked: Duration) {
+        self.board.doing(id, Doing::Resting);
         tokio::time::sleep(rest_after(worked, self.percent)).await;
+        self.board.doing(id, Doing::MakingWay);
         let mut waited = Duration::ZERO;
         while waited < MAKE_WAY_MAX && self.board.live_lag() > self.lag_max {
             tokio::time::sleep(LOOK_AGAIN).await;

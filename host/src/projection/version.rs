@@ -152,6 +152,10 @@ impl Version {
                 Stop::Failed(problem) => {
                     tracing::error!(projection = %self.id, code = problem.code, "{}", problem.message);
                     self.resting = Some(Phase::Failed);
+                    let noted = self.around.read_model.note_stopped(&self.id, &problem.message).await;
+                    if let Err(fault) = noted {
+                        tracing::warn!(projection = %self.id, "can't note that it has stopped: {fault}");
+                    }
                     self.set_phase(Phase::Failed, Some(problem));
                 }
                 Stop::Broken(fault) => {
@@ -370,7 +374,11 @@ impl Version {
     fn show(&self, record: &VersionRecord) {
         let now = Timestamp::now();
         self.around.board.update(&self.id, |observed| {
-            observed.phase = if record.state == State::Building { Phase::Rebuilding } else { Phase::Lagging };
+            observed.phase = match record.state {
+                State::Building => Phase::Rebuilding,
+                _ if record.position() >= self.around.pages.store().head() => Phase::Following,
+                _ => Phase::Lagging,
+            };
             observed.error = None;
             observed.waiting.clear();
             observed.partitions = record.checkpoints.iter().map(|one| (one.position, 0.0, now)).collect();

@@ -142,6 +142,25 @@ impl ReadModel {
         writing.commit().await
     }
 
+    /// Notes why the building of `id`, if that goes on, has stopped for now.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn note_stopped(&self, id: &VersionId, reason: &str) -> Result<(), Error> {
+        let mut writing = self.begin().await?;
+        sqlx::query(
+            "UPDATE fantascope_operations SET detail = ? \
+             WHERE outcome = 'running' AND subject = ? AND version = ? AND generation = ?",
+        )
+        .bind(format!("has stopped: {reason}"))
+        .bind(id.projection.to_string())
+        .bind(id.version)
+        .bind(id.generation)
+        .execute(writing.connection())
+        .await?;
+        writing.commit().await
+    }
+
     /// Marks as interrupted what a host left running, but for builds, which go on.
     /// Gives what was marked.
     ///

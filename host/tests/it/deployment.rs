@@ -263,7 +263,7 @@ async fn a_broken_version_stays_beside_the_live_one_and_can_be_cancelled_or_mend
     let status = stage.reaches("v2", Phase::Failed).await;
     assert!(status.error.unwrap().message.contains("the lamp is broken"));
     let fault = stage.deployments.promote("slides", wanted("2"), true, "tester").await.unwrap_err();
-    assert!(fault.code() == "version_not_ready" && fault.to_string().contains("not folded yet"), "{fault}");
+    assert!(fault.code() == "version_not_ready" && fault.to_string().contains("the lamp is broken"), "{fault}");
     assert_eq!(stage.live().await, "v1");
     // A rebuild that would collide is refused by name.
     let options = RebuildOptions { version: wanted("2"), ..RebuildOptions::default() };
