@@ -98,16 +98,24 @@ impl Deployments {
         let statuses = self.projections.board().statuses(self.store.head());
         for status in overdue(&statuses, self.policy.keep_previous, self.policy.keep_as_of, Timestamp::now()) {
             let name = &status.projection;
-            let Ok(_exclusive) = self.try_exclusively(name, RETIREMENT) else { continue };
             let Ok(projection) = name.parse() else { continue };
             let id = VersionId { projection, version: status.version, generation: status.generation };
-            // Somebody may have promoted it meanwhile.
-            if self.projections.board().status(&id, self.store.head()).is_none_or(|now| now.live) {
-                continue;
+            if let Ok(exclusive) = self.try_exclusively(name, RETIREMENT) {
+                self.retire_overdue(&id).await;
+                drop(exclusive);
+                // Whoever waits for it comes before the next one.
+                tokio::time::sleep(BUSY).await;
             }
-            if let Err(fault) = self.retire(&id, NewOperation::on("retire", &id, POLICY)).await {
-                tracing::error!(projection = %id, "can't be retired: {fault}");
-            }
+        }
+    }
+
+    async fn retire_overdue(&self, id: &VersionId) {
+        // Somebody may have promoted it meanwhile.
+        if self.projections.board().status(id, self.store.head()).is_none_or(|now| now.live) {
+            return;
+        }
+        if let Err(fault) = self.retire(id, NewOperation::on("retire", id, POLICY)).await {
+            tracing::error!(projection = %id, "can't be retired: {fault}");
         }
     }
 }

@@ -22,8 +22,8 @@ use crate::stage::{POLICY, Stage, format_label, slides};
 const DEPLOYMENTS: u32 = 20;
 
 /// Each appends one event every `PAUSE`: 500 a second together.
-const APPENDERS: usize = 4;
-const PAUSE: Duration = Duration::from_millis(8);
+const APPENDERS: usize = 16;
+const PAUSE: Duration = Duration::from_millis(32);
 
 const READERS: usize = 4;
 
@@ -125,7 +125,7 @@ async fn stays_lit_while_slides_change() {
 
     let stop = CancellationToken::new();
     let appenders: Vec<_> = (0..APPENDERS)
-        .map(|number| tokio::spawn(append(stage.store.clone(), number * 2..number * 2 + 4, stop.clone())))
+        .map(|number| tokio::spawn(append(stage.store.clone(), number % 4 * 2..number % 4 * 2 + 4, stop.clone())))
         .collect();
     let readers: Vec<_> =
         (0..READERS).map(|_| tokio::spawn(read(stage.place.path("store.sqlite"), stop.clone()))).collect();
