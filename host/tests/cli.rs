@@ -417,3 +417,53 @@ fn makes_plugins_but_not_over_something() {
     place.check(&["build", "nowhere"], 1, "there is no folder `nowhere`");
     place.check(&["build"], 1, "has no Cargo.toml");
 }
+
+/// The guest `slides` of a version that does `mode`.
+fn slides(version: u32, mode: &str) -> Vec<u8> {
+    let folder = std::env::var_os("FANTASCOPE_GUESTS").map(std::path::PathBuf::from).unwrap_or_else(|| {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["xtask", "guests"]).output().expect("cargo");
+        std::path::PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+    });
+    let mut bytes = std::fs::read(folder.join("slides.wasm")).expect("a built guest");
+    let start = b"slides:v=";
+    let at = bytes.windows(start.len()).position(|window| window == start).expect("a marker");
+    let marker = format!("slides:v={version:02};mode={mode:.<8};");
+    bytes[at..at + marker.len()].copy_from_slice(marker.as_bytes());
+    bytes
+}
+
+#[test]
+fn a_version_is_deployed_compared_switched_and_switched_back() {
+    let place = Place::new();
+    place.write("events.jsonl", lines(3).replace("Counted", "Slide"));
+    place.check(&["import", "events.jsonl"], 0, "");
+    place
+        .write("v1.wasm", slides(1, "plain"))
+        .write("v2.wasm", slides(2, "wide"))
+        .write("v3.wasm", slides(3, "double"));
+    let server = Server::start(&place, &[("FANTASCOPE__DEPLOY__PROMOTE", "manual")]);
+    let host = |arguments: &[&str], code: i32, said: &str| {
+        let arguments: Vec<&str> = ["--server", &server.url].iter().chain(arguments).copied().collect();
+        place.check(&arguments, code, said)
+    };
+    host(&["plugin", "deploy", "v1.wasm", "--wait"], 0, "slides v1 is following");
+    host(&["plugin", "deploy", "v2.wasm", "--wait"], 0, "slides v2 is following");
+    host(&["projection", "verify", "slides"], 0, "slides: v1 against v2 at position 3: the same rows");
+    host(&["projection", "promote", "slides"], 0, "slides v2 is live");
+    host(&["projection", "rollback", "slides"], 0, "slides v1 is live again");
+    host(&["projection", "rollback", "slides"], 1, "nothing_to_roll_back_to");
+    host(&["plugin", "deploy", "v3.wasm", "--wait", "-q"], 0, "");
+    let differs = host(&["projection", "verify", "slides", "--version", "3"], 3, "they differ");
+    assert!(differs.contains("1 rows differ") && differs.contains("\"total\":12"), "{differs}");
+    host(&["projection", "cancel", "slides", "--version", "v3"], 0, "slides v3 is gone");
+    host(&["projection", "rebuild", "slides", "--as-of", "2", "--wait"], 0, "slides v1g2 is complete");
+    host(&["projection", "pause", "slides", "--version", "2"], 0, "slides v2 is paused");
+    host(&["projection", "list"], 0, "v1g2 as of 2");
+    let operations = host(&["operations", "list", "-o", "json"], 0, "");
+    let operations: Value = serde_json::from_str(&operations).expect("JSON");
+    assert_eq!((&operations[0]["operation"], &operations[0]["outcome"]), (&json!("pause"), &json!("done")));
+    host(&["plugin", "remove", "slides"], 1, "version_live");
+    host(&["plugin", "remove", "slides", "--force"], 0, "slides was removed");
+    host(&["projection", "list"], 0, "no projections");
+}

@@ -20,7 +20,7 @@ fn guest(name: &str) -> Vec<u8> {
 }
 
 /// The guest `slides` with another marker.
-fn slides(version: u32, mode: &str) -> Vec<u8> {
+pub(crate) fn slides(version: u32, mode: &str) -> Vec<u8> {
     let mut bytes = guest("slides");
     let start = b"slides:v=";
     let at = bytes.windows(start.len()).position(|window| window == start).expect("a marker");

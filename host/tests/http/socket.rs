@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use fantascope::deployment::{DeployOptions, Deployments};
 use fantascope::event::NewEvent;
 use fantascope::http;
 use fantascope::limits::Limits;
+use fantascope::read_model::Source;
 use fantascope::store::{Expected, Store};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,6 +20,7 @@ struct Server {
     _folder: tempfile::TempDir,
     store: Store,
     address: SocketAddr,
+    deployments: Deployments,
     stop: CancellationToken,
     running: tokio::task::JoinHandle<std::io::Result<()>>,
 }
@@ -30,12 +33,12 @@ impl Server {
         let folder = tempfile::tempdir().expect("a folder");
         let limits = Limits { live_clients_max: 2, ..Limits::default() };
         let api = crate::host::api(folder.path(), limits).await;
-        let store = api.store.clone();
+        let (store, deployments) = (api.store.clone(), api.deployments.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let stop = CancellationToken::new();
         let running = tokio::spawn(http::serve(listener, api, stop.clone()));
-        Self { _folder: folder, store, address, stop, running }
+        Self { _folder: folder, store, address, deployments, stop, running }
     }
 
     async fn append(&self, event_type: &str, data: &str) {
@@ -174,4 +177,39 @@ async fn refuses_headers_without_an_end() {
     let server = Server::start().await;
     let mut client = server.get("/livez", &format!("x: {}\r\n", "x".repeat(100_000))).await;
     assert_eq!(client.status().await, "HTTP/1.1 431 Request Header Fields Too Large");
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_off_changes_nothing() {
+    let server = Server::start().await;
+    let mut stream = TcpStream::connect(server.address).await.expect("connected");
+    let header = format!("PUT /v1/plugins/a.wasm HTTP/1.1\r\nhost: {}\r\ncontent-length: 1000\r\n\r\n", server.address);
+    stream.write_all(header.as_bytes()).await.expect("sent");
+    stream.write_all(b"\0asm").await.expect("sent");
+    stream.shutdown().await.expect("closed");
+    let mut client = Client(BufReader::new(stream));
+    while client.line().await.is_some() {}
+    assert!(server.deployments.plugins().get().is_empty());
+}
+
+#[tokio::test]
+async fn tells_how_a_projection_stands_as_it_changes() {
+    let server = Server::start().await;
+    let mut live = server.get("/v1/projections/slides/live", "").await;
+    assert_eq!(live.status().await, "HTTP/1.1 404 Not Found");
+    server.deployments.resume_all().await.expect("resumed");
+    server.append("Slide", r#"{"n":1}"#).await;
+    let bytes = crate::deploying::slides(1, "plain");
+    let deployed = server.deployments.deploy("a.wasm", bytes, Source::Upload, DeployOptions::default(), "a test").await;
+    assert_eq!(deployed.expect("deployed").outcome, "building");
+    let mut live = server.get("/v1/projections/slides/live", "").await;
+    loop {
+        assert_eq!(live.until("event:").await, "event: projection");
+        let data = live.until("data: ").await;
+        let statuses: serde_json::Value = serde_json::from_str(&data["data: ".len()..]).expect("JSON");
+        if statuses[0]["phase"] == "following" {
+            assert_eq!((&statuses[0]["version"], &statuses[0]["progress"]), (&1.into(), &1.0.into()));
+            return;
+        }
+    }
 }

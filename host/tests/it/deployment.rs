@@ -281,6 +281,23 @@ async fn a_broken_version_stays_beside_the_live_one_and_can_be_cancelled_or_mend
 }
 
 #[tokio::test]
+async fn what_lags_or_rests_is_promoted_only_by_force() {
+    let stage = Stage::new().await;
+    stage.append(1).await;
+    stage.deploy(slides(1, "plain", 0)).await.unwrap();
+    stage.reaches("v1", Phase::Following).await;
+    stage.deploy(slides(2, "plain", 0)).await.unwrap();
+    stage.reaches("v2", Phase::Following).await;
+    stage.deployments.pause("slides", wanted("2"), "tester").await.unwrap();
+    stage.append(1).await;
+    stage.reaches("v1", Phase::Following).await;
+    let fault = stage.deployments.promote("slides", None, false, "tester").await.unwrap_err();
+    assert!(fault.code() == "version_not_ready" && fault.to_string().contains("paused and 5 events behind"), "{fault}");
+    stage.deployments.promote("slides", None, true, "tester").await.unwrap();
+    assert_eq!((stage.live().await.as_str(), stage.shown().await), ("v2", sums(1, 1)));
+}
+
+#[tokio::test]
 async fn previous_versions_are_kept_as_configured() {
     let stage = Stage::with(Policy { promote: Promote::Ready, keep_previous: Keep::Latest(1), ..POLICY }).await;
     stage.append(1).await;
