@@ -20,8 +20,6 @@ pub(super) const FOLDER: &str = "folder";
 
 /// What the host does by itself.
 pub(super) const PROMOTION: &str = "a promotion by policy";
-pub(super) const RETIREMENT: &str = "a retirement";
-const BY_THE_HOST: &[&str] = &[PROMOTION, RETIREMENT];
 
 /// How long that is waited for, and how often it is looked whether it is over.
 const HOST_MAX: Duration = Duration::from_secs(10);
@@ -79,7 +77,7 @@ impl Deployments {
                 Ok(exclusive) => return Ok(exclusive),
                 Err(under_way) => under_way,
             };
-            if !BY_THE_HOST.contains(&under_way) || Instant::now() > give_up {
+            if under_way != PROMOTION || Instant::now() > give_up {
                 return Err(Fault::Busy { name: name.to_owned(), operation: under_way.to_owned() });
             }
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -87,7 +85,7 @@ impl Deployments {
     }
 
     /// The same, at once; or what is under way.
-    pub(super) fn try_exclusively(&self, name: &str, operation: &'static str) -> Result<Exclusive, &'static str> {
+    fn try_exclusively(&self, name: &str, operation: &'static str) -> Result<Exclusive, &'static str> {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(operation) = busy.get(name) {
             return Err(operation);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::deployments::{POLICY, PROMOTION, RETIREMENT};
+use super::deployments::{POLICY, PROMOTION};
 use super::{Deployments, Fault, Keep};
 use crate::change::{Label, VersionId};
 use crate::event::Timestamp;
@@ -99,16 +99,12 @@ impl Deployments {
         for status in overdue(&statuses, self.policy.keep_previous, self.policy.keep_as_of, Timestamp::now()) {
             let name = &status.projection;
             let Ok(projection) = name.parse() else { continue };
-            let id = VersionId { projection, version: status.version, generation: status.generation };
-            if let Ok(exclusive) = self.try_exclusively(name, RETIREMENT) {
-                self.retire_overdue(&id).await;
-                drop(exclusive);
-                // Whoever waits for it comes before the next one.
-                tokio::time::sleep(BUSY).await;
-            }
+            self.retire_overdue(&VersionId { projection, version: status.version, generation: status.generation })
+                .await;
         }
     }
 
+    /// In nobody's way: whoever promotes it meanwhile finds it retired, or keeps it from being so.
     async fn retire_overdue(&self, id: &VersionId) {
         // Somebody may have promoted it meanwhile.
         if self.projections.board().status(id, self.store.head()).is_none_or(|now| now.live) {

@@ -260,6 +260,10 @@ impl Version {
         self.show(&record);
         let count = u32::try_from(record.checkpoints.len()).unwrap_or(u32::MAX);
         if record.as_of.is_some_and(|end| record.checkpoints.iter().all(|checkpoint| checkpoint.position >= end)) {
+            // Killed before they were put together, they still are several.
+            if count > 1 {
+                self.around.read_model.repartition(&self.id, 1).await?;
+            }
             self.complete().await?;
             return Ok(Stop::Reached);
         }

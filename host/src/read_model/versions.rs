@@ -191,6 +191,9 @@ impl ReadModel {
     pub async fn promote(&self, id: &VersionId, operation: NewOperation) -> Result<(), Error> {
         let mut writing = self.begin().await?;
         let green = record(writing.connection(), id).await?;
+        if green.state == State::Retired {
+            return Err(Error::UnknownVersion { id: id.clone() });
+        }
         let from = match live_version(writing.connection(), &id.projection).await? {
             Some(live) => Some(record(writing.connection(), &live).await?.digest),
             None => None,
@@ -277,6 +280,9 @@ impl ReadModel {
         let gone = record(writing.connection(), id).await?;
         if gone.live {
             return Err(Error::Live { id: id.clone() });
+        }
+        if gone.state == State::Retired {
+            return Ok(());
         }
         for table in &gone.tables {
             if let Some(position) = gone.as_of {

@@ -21,8 +21,8 @@ use crate::stage::{POLICY, Stage, format_label, slides};
 
 const DEPLOYMENTS: u32 = 20;
 
-/// Each appends one event every `PAUSE`: 500 a second together.
-const APPENDERS: usize = 16;
+/// Each appends one event every `PAUSE`: 560 a second together, if the machine keeps up.
+const APPENDERS: usize = 18;
 const PAUSE: Duration = Duration::from_millis(32);
 
 const READERS: usize = 4;
