@@ -42,7 +42,7 @@ pub struct Deployments {
 /// An operation that keeps others out as long as it lasts.
 #[derive(Debug)]
 pub(super) struct Exclusive {
-    pub(super) busy: Arc<Mutex<HashMap<String, &'static str>>>,
+    busy: Arc<Mutex<HashMap<String, &'static str>>>,
     name: String,
 }
 

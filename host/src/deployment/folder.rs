@@ -21,11 +21,12 @@ impl Deployments {
     /// If the databases fail. A file that is not fit is listed with the reason.
     pub async fn deploy_folder(&self, changes: Vec<Change>) -> Result<(), Fault> {
         let files: Vec<&str> = changes.iter().map(file_of).collect();
+        let running = self.running_digests().await?;
         for seen in self.read_model.seen_files().await? {
             if seen.source == Source::Folder && !files.contains(&seen.file.as_str()) {
                 self.read_model.forget_file(&seen.file, Source::Folder).await?;
             } else if seen.source == Source::Upload {
-                self.list_upload(&seen).await?;
+                self.list_upload(&seen, &running).await?;
             }
         }
         self.take(changes).await
@@ -120,10 +121,14 @@ impl Deployments {
         let (unchanged, rest): (Vec<_>, Vec<_>) =
             std::mem::take(found).into_iter().partition(|(entry, _)| is_unchanged(entry));
         *found = rest;
+        if unchanged.is_empty() {
+            return Ok(());
+        }
+        let running = self.running_digests().await?;
         for (entry, _) in unchanged {
             let mut info = PluginInfo::of(&entry, Source::Folder);
             if let Some(digest) = entry.digest {
-                info.status = self.status_of(digest).await?;
+                info.status = status_of(digest, &running);
             }
             self.plugins.put(info);
         }
@@ -176,25 +181,29 @@ impl Deployments {
     }
 
     /// Lists a plugin that was uploaded before the host started.
-    async fn list_upload(&self, seen: &SeenFile) -> Result<(), Fault> {
+    async fn list_upload(&self, seen: &SeenFile, running: &[Digest]) -> Result<(), Fault> {
         if let Some(bytes) = self.read_model.plugin(seen.digest).await? {
             let entry = self.admit(&seen.file, bytes).await?;
             let mut info = PluginInfo::of(&entry, Source::Upload);
             if entry.outcome.is_ok() {
-                info.status = self.status_of(seen.digest).await?;
+                info.status = status_of(seen.digest, running);
             }
             self.plugins.put(info);
         }
         Ok(())
     }
 
-    /// Whether a plugin that was deployed before still runs.
-    pub(super) async fn status_of(&self, digest: Digest) -> Result<PluginStatus, Fault> {
+    /// What runs the versions that there are, and the upcasters in force.
+    pub(super) async fn running_digests(&self) -> Result<Vec<Digest>, Fault> {
         let versions = self.read_model.versions().await?;
         let in_force = self.read_model.upcaster_sets().await?.pop().map(|set| set.digests).unwrap_or_default();
-        let runs = versions.iter().any(|known| known.digest == digest) || in_force.contains(&digest);
-        Ok(if runs { PluginStatus::Active } else { PluginStatus::Superseded })
+        Ok(versions.iter().map(|known| known.digest).chain(in_force).collect())
     }
+}
+
+/// Whether a plugin that was deployed before is among those that run.
+pub(super) fn status_of(digest: Digest, running: &[Digest]) -> PluginStatus {
+    if running.contains(&digest) { PluginStatus::Active } else { PluginStatus::Superseded }
 }
 
 fn file_of(change: &Change) -> &str {

@@ -1,8 +1,9 @@
 //! What operators say to a projection: promote, roll back, pause, resume, cancel.
 
-use super::deployments::standing;
 use tokio::sync::OwnedMutexGuard;
 
+use super::deployments::standing;
+use super::folder::status_of;
 use super::plan::{next_live, way_back};
 use super::{Deployments, Fault, PluginStatus, Wanted};
 use crate::change::VersionId;
@@ -237,14 +238,13 @@ impl Deployments {
         tracing::info!(projection = %id, "is retired: its tables are dropped");
         self.list_what_runs().await
     }
-}
 
-impl Deployments {
     /// Plugins that nothing runs any more are listed so.
     async fn list_what_runs(&self) -> Result<(), Fault> {
+        let running = self.running_digests().await?;
         for mut plugin in self.plugins.get() {
             if let (PluginStatus::Active, Ok(digest)) = (plugin.status, plugin.digest.parse()) {
-                plugin.status = self.status_of(digest).await?;
+                plugin.status = status_of(digest, &running);
                 self.plugins.put(plugin);
             }
         }
