@@ -21,7 +21,7 @@ pub(crate) enum Shape {
 
 /// Appends `events` events to a store at `path`, in chunks.
 pub(crate) async fn fill(path: &Path, shape: Shape, events: u64) -> anyhow::Result<()> {
-    let database = Database::open(&format!("sqlite:{}", path.display())).await?;
+    let database = Database::at(&format!("sqlite:{}", path.display())).await?;
     let store = Store::open(&database, &Limits::default()).await?;
     let mut chunk = Vec::with_capacity(5_000);
     for event in generate(shape, events) {

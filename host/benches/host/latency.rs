@@ -26,7 +26,7 @@ const POLL: Duration = Duration::from_micros(200);
 pub(crate) async fn measure(folder: &Path, plugin: &ProjectionPlugin, report: &mut Report) -> anyhow::Result<()> {
     // Events and rows in one file, as by default.
     let url = fresh(folder, "latency")?;
-    let database = Database::open(&url).await?;
+    let database = Database::at(&url).await?;
     let store = Store::open(&database, &Limits::default()).await?;
     let projections = Projections::new(Resources {
         store: store.clone(),

@@ -68,7 +68,7 @@ pub(crate) async fn rebuild_in(
 /// Projections over the events of one file, with their rows in another.
 async fn open(store: &Path, read_model: ReadModel) -> anyhow::Result<Projections> {
     let limits = Limits::default();
-    let events = Database::open(&format!("sqlite:{}", store.display())).await?;
+    let events = Database::at(&format!("sqlite:{}", store.display())).await?;
     Ok(Projections::new(Resources {
         store: Store::open(&events, &limits).await?,
         read_model,

@@ -67,7 +67,7 @@ async fn write(folder: &Path, plugin: &ProjectionPlugin, commits: &[Commit]) -> 
 }
 
 async fn for_each_page(store: &Path, mut then: impl FnMut(Batch)) -> anyhow::Result<()> {
-    let database = Database::open(&format!("sqlite:{}", store.display())).await?;
+    let database = Database::at(&format!("sqlite:{}", store.display())).await?;
     let store = Store::open(&database, &Limits::default()).await?;
     let mut position = Position::START;
     while position < store.head() {

@@ -84,11 +84,11 @@ async fn say_what_runs(
 
 /// Opens the event store and the read models, which may share a database.
 pub(super) async fn open(config: &Config) -> anyhow::Result<(Store, ReadModel)> {
-    let events = Database::open(&config.store.url).await.context("cannot open store.url")?;
+    let events = Database::at(&config.store.url).await.context("cannot open store.url")?;
     let rows = if config.read_models.url == config.store.url {
         events.clone()
     } else {
-        Database::open(&config.read_models.url).await.context("cannot open read_models.url")?
+        Database::at(&config.read_models.url).await.context("cannot open read_models.url")?
     };
     let store = Store::open(&events, &config.limits).await.context("cannot open the event store")?;
     let read_model = ReadModel::open(&rows).await.context("cannot open the read models")?;

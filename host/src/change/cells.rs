@@ -230,8 +230,9 @@ impl Column {
     }
 }
 
-/// Digits with an optional sign and an optional point, at most 38 digits.
-fn is_decimal(text: &str) -> bool {
+/// Whether `text` is a decimal: digits with an optional sign and an optional point, at most 38 digits.
+#[must_use]
+pub fn is_decimal(text: &str) -> bool {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());

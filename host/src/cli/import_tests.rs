@@ -16,7 +16,7 @@ impl Imports {
         let folder = tempfile::tempdir().expect("a folder");
         let limits = Limits { event_bytes_max: 1_000, ..Limits::default() };
         let database =
-            Database::open(&format!("sqlite:{}/store.sqlite", folder.path().display())).await.expect("a database");
+            Database::at(&format!("sqlite:{}/store.sqlite", folder.path().display())).await.expect("a database");
         let store = Store::open(&database, &limits).await.expect("a store");
         Self { folder, store, limits }
     }

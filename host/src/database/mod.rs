@@ -1,11 +1,31 @@
-//! Opening databases: URLs, connections with the right settings, migrations, and
-//! the turn to write.
+//! Opening databases: URLs, connections with the right settings, transactions,
+//! migrations, and statements that all of them understand.
 //!
 //! Level 1, below `store` and `read_model`, which may share one database without
 //! knowing each other.
 
+mod address;
+mod connections;
+mod database;
+mod dialect;
+mod fault;
+mod instant;
+mod migrate;
+mod mysql;
 mod pieces;
+mod postgres;
+mod query;
+mod session;
 mod sqlite;
 
+pub use address::{Address, without_password};
+pub use connections::Connections;
+pub use database::{Database, Durability};
+pub use dialect::{Dialect, quote};
+pub use fault::{Error, is_passing, is_taken};
+pub use instant::{PgInstant, date_time, micros};
+pub use migrate::Concern;
+pub use mysql::Flavour;
 pub(crate) use pieces::pieces;
-pub use sqlite::{Database, Durability, Error};
+pub use query::{Cell, Query, Row, Value, query};
+pub use session::{Connection, Link, Session, Transaction};

@@ -319,7 +319,6 @@ impl Deployments {
         let mut snapshot = scratch.snapshot().await?;
         let comparison =
             snapshot.compare((&first, tables.0.as_slice()), (&second, tables.1.as_slice()), SAMPLES).await?;
-        snapshot.end().await?;
         Ok(Ok(SampleReport { up_to: until, same: comparison.holds(), comparison }))
     }
 
@@ -353,7 +352,7 @@ async fn scratch(folder: &std::path::Path) -> Result<ReadModel, Fault> {
     // The future of sqlx's migrator is not `Send` for every lifetime, so it stays on one thread.
     let runtime = tokio::runtime::Handle::current();
     let opening = tokio::task::spawn_blocking(move || {
-        runtime.block_on(async { ReadModel::open(&Database::open(&url).await?).await })
+        runtime.block_on(async { ReadModel::open(&Database::at(&url).await?).await })
     });
     let opened = opening.await.map_err(|fault| Fault::Internal(fault.to_string()))?;
     opened.map_err(|fault: crate::database::Error| Fault::Internal(format!("no tables for a trial: {fault}")))

@@ -124,7 +124,7 @@ impl Deployments {
             let mut snapshot = self.read_model.snapshot().await?;
             drop(held);
             let comparison = snapshot.compare((&blue.id, &blue.tables), (&green.id, &green.tables), SAMPLES).await?;
-            snapshot.end().await?;
+            drop(snapshot);
             let repeatable = determinism.as_ref().is_none_or(|report| report.same);
             return Ok(Verification {
                 projection: blue.id.projection.to_string(),

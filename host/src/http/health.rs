@@ -91,7 +91,7 @@ mod tests {
     async fn is_not_ready_once_it_is_about_to_end() {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite:{}/store.sqlite", folder.path().display());
-        let (database, limits) = (Database::open(&url).await.expect("a database"), Limits::default());
+        let (database, limits) = (Database::at(&url).await.expect("a database"), Limits::default());
         let store = Store::open(&database, &limits).await.expect("a store");
         let read_model = ReadModel::open(&database).await.expect("read models");
         let program = std::env::current_exe().expect("this program");

@@ -298,7 +298,8 @@ impl Version {
         let count = u32::try_from(record.checkpoints.len()).unwrap_or(u32::MAX);
         let mut runs = JoinSet::new();
         for number in 0..count {
-            let prepared = self.around.read_model.take_over(&self.id, number, self.code.digest).await?;
+            let leased = self.around.read_model.lease(&self.id, number, self.code.digest).await?;
+            let Some(prepared) = leased else { return Err(Error::Fenced { id: self.id.clone() }) };
             let instance = self.arrived();
             let mut run = match self.set_up(record, &prepared, Partition { number, count }, until, instance).await {
                 Ok(run) => run,
@@ -338,7 +339,7 @@ impl Version {
                 return Err(Stop::Failed(problem));
             }
         }
-        let writer = around.read_model.writer(prepared, &manifest.tables).await?;
+        let writer = around.read_model.writer(prepared, &manifest.tables);
         let instance = match instance {
             Some(instance) => instance,
             None => Instance::new(self.id.projection.as_str(), self.id.version, Arc::clone(&self.code.start))

@@ -2,20 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sqlx::{AssertSqlSafe, Sqlite, Transaction};
 use utoipa::ToSchema;
 
-use super::pair::{Half, Pair, find, lacking};
+use super::pair::{Half, KINDS, Pair, find, lacking};
 use super::{Error, ReadModel};
 use crate::change::{TableDefinition, VersionId};
+use crate::database::{Session as _, Transaction, query};
 use crate::event::Position;
 
 /// The read models as they stood when it was taken, whatever is committed since. It
-/// holds one reader, and the file of changes grows while it is held: end it soon.
-/// Dropping it ends it too.
+/// holds one reader, and the database keeps for it what others write over: drop it soon.
 #[derive(Debug)]
 pub struct Snapshot {
-    transaction: Transaction<'static, Sqlite>,
+    transaction: Transaction,
 }
 
 /// How the tables of two versions differ: `blue`, the one that is live, and `green`,
@@ -58,7 +57,7 @@ pub struct TableComparison {
     pub rows_only_in_green: u64,
     /// Rows with a key that both have, but other values.
     pub rows_that_differ: u64,
-    /// Some of those rows, in the order of the key: the first of each kind.
+    /// Some of those rows, by kind, each in the order of the key: the first of each kind.
     pub sample: Vec<RowDifference>,
 }
 
@@ -130,10 +129,7 @@ impl ReadModel {
     /// # Errors
     /// If the database can't be read.
     pub async fn snapshot(&self) -> Result<Snapshot, Error> {
-        let mut transaction = self.readers.begin().await?;
-        // What a transaction sees is fixed by the first read in it, not by its beginning.
-        sqlx::query("SELECT 1 FROM fantascope_versions LIMIT 1").fetch_optional(&mut *transaction).await?;
-        Ok(Snapshot { transaction })
+        Ok(Snapshot { transaction: self.database.snapshot().await? })
     }
 }
 
@@ -143,16 +139,13 @@ impl Snapshot {
     /// # Errors
     /// If the database can't be read.
     pub async fn positions(&mut self, id: &VersionId) -> Result<Vec<Position>, Error> {
-        let positions: Vec<i64> = sqlx::query_scalar(
+        let positions = query(
             "SELECT position FROM fantascope_checkpoints \
-             WHERE projection = ? AND version = ? AND generation = ? ORDER BY partition",
-        )
-        .bind(id.projection.to_string())
-        .bind(id.version)
-        .bind(id.generation)
-        .fetch_all(&mut *self.transaction)
-        .await?;
-        Ok(positions.into_iter().map(Position::from_sql).collect())
+             WHERE projection = ? AND version = ? AND generation = ? ORDER BY \"partition\"",
+        );
+        let positions = positions.bind(id.projection.to_string()).bind(id.version).bind(id.generation);
+        let rows = positions.all(&mut self.transaction).await?;
+        rows.iter().map(|row| Ok(Position::from_sql(row.get("position")?))).collect()
     }
 
     /// Compares two versions, each with its tables, with at most `samples` rows a table
@@ -203,14 +196,6 @@ impl Snapshot {
         Ok(Comparison { tables })
     }
 
-    /// Ends it, and gives the reader back.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn end(self) -> Result<(), Error> {
-        Ok(self.transaction.rollback().await?)
-    }
-
     async fn compare_pair(&mut self, pair: &Pair<'_>, samples: usize) -> Result<TableComparison, Error> {
         let (blue, green) = (pair.blue.table, pair.green.table);
         let mut found = TableComparison {
@@ -227,8 +212,8 @@ impl Snapshot {
         if found.incomparable.is_some() {
             return Ok(found);
         }
-        let (shared, differ): (i64, i64) =
-            sqlx::query_as(AssertSqlSafe(pair.totals())).fetch_one(&mut *self.transaction).await?;
+        let totals = query(pair.totals(self.transaction.dialect())).one(&mut self.transaction).await?;
+        let (shared, differ): (i64, i64) = (totals.at(0)?, totals.at(1)?);
         // A key stands at most once on each side, so what is not shared is on one side only.
         found.rows_only_in_blue = found.blue_rows - shared.cast_unsigned();
         found.rows_only_in_green = found.green_rows - shared.cast_unsigned();
@@ -237,24 +222,19 @@ impl Snapshot {
         Ok(found)
     }
 
+    /// Some of the rows that are not the same, in the order of blue's key, by kind.
     async fn sample(&mut self, pair: &Pair<'_>, shares: [u64; 3]) -> Result<Vec<RowDifference>, Error> {
-        if shares == [0; 3] {
-            return Ok(Vec::new());
+        let mut sample = Vec::new();
+        for (kind, share) in KINDS.into_iter().zip(shares).filter(|&(_, share)| share > 0) {
+            let rows = query(pair.sample(self.transaction.dialect(), kind)).bind(share.cast_signed());
+            sample.extend(pair.differences(kind, &rows.all(&mut self.transaction).await?)?);
         }
-        let mut query = sqlx::query_as(AssertSqlSafe(pair.sample()));
-        for share in shares {
-            query = query.bind(share.cast_signed());
-        }
-        let (blue, green, differs): (String, String, String) = query.fetch_one(&mut *self.transaction).await?;
-        let differs: Vec<Vec<u8>> = serde_json::from_str(&differs).map_err(|fault| pair.blue.unreadable(&fault))?;
-        let rows = pair.blue.decode(&blue)?.into_iter().zip(pair.green.decode(&green)?);
-        Ok(rows.zip(differs).map(|((blue, green), differs)| pair.difference(blue, green, &differs)).collect())
+        Ok(sample)
     }
 
     async fn count(&mut self, half: &Half<'_>) -> Result<u64, Error> {
-        let sql = format!("SELECT count(*) FROM {}", half.sql());
-        let (rows,): (i64,) = sqlx::query_as(AssertSqlSafe(sql)).fetch_one(&mut *self.transaction).await?;
-        Ok(rows.cast_unsigned())
+        let row = query(format!("SELECT count(*) AS n FROM {}", half.sql())).one(&mut self.transaction).await?;
+        Ok(row.get::<i64>("n")?.cast_unsigned())
     }
 }
 

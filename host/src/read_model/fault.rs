@@ -15,6 +15,11 @@ pub(super) fn switches_apart() -> bool {
     is("switch-apart")
 }
 
+/// Whether commits are to be let through whoever owns the checkpoint.
+pub(super) fn is_unfenced() -> bool {
+    is("unfenced")
+}
+
 fn is(wanted: &str) -> bool {
     std::env::var("FANTASCOPE_FAULT").is_ok_and(|fault| fault == wanted)
 }

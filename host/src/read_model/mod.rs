@@ -2,15 +2,16 @@
 //!
 //! Level 1: knows tables, changes and databases; knows no guest and no event store.
 
+mod bulk;
 mod commit;
 mod compare;
 mod ddl;
 mod difference;
 #[cfg(feature = "fault-injection")]
 mod fault;
+mod hosts;
 mod open;
 mod operations;
-mod packed;
 mod pair;
 mod partitions;
 mod plugins;
@@ -18,11 +19,13 @@ mod query;
 mod record;
 mod rows;
 mod versions;
+mod views;
 mod writing;
 
 pub use commit::{Checkpoint, Commit, TableChanges, Writer};
 pub use compare::{Comparison, Presence, RowDifference, Snapshot, TableComparison};
 pub use difference::difference;
+pub use hosts::{HostRecord, Identity, Unit};
 pub use open::{Error, ReadModel};
 pub use operations::{NewOperation, Operation, Outcome};
 pub use plugins::{SeenFile, Source, UpcasterSet};

@@ -1,17 +1,42 @@
 //! The read models as a whole.
 
-use sqlx::SqlitePool;
+use std::sync::Arc;
+
+use uuid::Uuid;
 
 use crate::change::{Name, VersionId};
-use crate::database::{Database, Error as DatabaseError};
+use crate::database::{Concern, Database, Dialect, Error as DatabaseError};
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[
-    (1, "projections", include_str!("../../../migrations/sqlite/read_model/0001_projections.sql")),
-    (2, "versions side by side", include_str!("../../../migrations/sqlite/read_model/0002_versions_side_by_side.sql")),
-];
+macro_rules! migration {
+    ($number:literal, $name:literal, $file:literal) => {
+        (
+            $number,
+            $name,
+            [
+                include_str!(concat!("../../../migrations/sqlite/read_model/", $file)),
+                include_str!(concat!("../../../migrations/postgres/read_model/", $file)),
+                include_str!(concat!("../../../migrations/mysql/read_model/", $file)),
+            ],
+        )
+    };
+}
 
-/// Readers of the read models at once; further ones wait.
-const READERS: u32 = 8;
+const CONCERN: Concern = Concern {
+    name: "read models",
+    table: "fantascope_read_model_migrations",
+    mark: "fantascope_versions",
+    migrations: &[
+        migration!(1, "projections", "0001_projections.sql"),
+        migration!(2, "versions side by side", "0002_versions_side_by_side.sql"),
+        migration!(3, "several hosts", "0003_several_hosts.sql"),
+    ],
+    needs: &[
+        ("fantascope_versions", &["SELECT", "INSERT", "UPDATE"]),
+        ("fantascope_checkpoints", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+        ("fantascope_hosts", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+        ("fantascope_operations", &["SELECT", "INSERT", "UPDATE"]),
+    ],
+};
 
 /// What can go wrong with read models.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +53,10 @@ pub enum Error {
     TablesChanged { id: VersionId, difference: String },
     #[error("projection {projection}: the name `{view}` of its table is taken in the database, choose another")]
     NameTaken { projection: Name, view: String },
+    #[error(
+        "projection {projection}: the name `{name}` is too long for the database, which takes {most} bytes: shorten the name of the projection or of its table"
+    )]
+    NameTooLong { projection: Name, name: String, most: usize },
     #[error("projection {id} is not there: it was never built, or it is retired")]
     UnknownVersion { id: VersionId },
     #[error("projection {id} is live, so its tables are not dropped")]
@@ -50,6 +79,7 @@ impl Error {
             Self::Fenced { .. } => "fenced",
             Self::TablesChanged { .. } => "tables_changed",
             Self::NameTaken { .. } => "name_taken",
+            Self::NameTooLong { .. } => "name_too_long",
             Self::UnknownVersion { .. } => "unknown_version",
             Self::Live { .. } => "version_live",
             _ => "unavailable",
@@ -61,7 +91,8 @@ impl Error {
 #[derive(Clone, Debug)]
 pub struct ReadModel {
     pub(super) database: Database,
-    pub(super) readers: SqlitePool,
+    /// What this host is called among those that share the database.
+    pub(super) host: Arc<str>,
 }
 
 impl ReadModel {
@@ -70,7 +101,17 @@ impl ReadModel {
     /// # Errors
     /// If the database can't be migrated.
     pub async fn open(database: &Database) -> Result<Self, DatabaseError> {
-        database.migrate("fantascope_read_model_migrations", MIGRATIONS).await?;
-        Ok(Self { database: database.clone(), readers: database.readers(READERS) })
+        database.migrate(&CONCERN).await?;
+        Ok(Self { database: database.clone(), host: Uuid::now_v7().to_string().into() })
+    }
+
+    /// The database that they are in.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    pub(super) fn dialect(&self) -> Dialect {
+        self.database.dialect()
     }
 }

@@ -1,13 +1,13 @@
 //! Who did what, when, and how it ended.
 
 use serde::{Deserialize, Serialize};
-use sqlx::{Row as _, SqliteConnection};
 use utoipa::ToSchema;
 
 use super::plugins::remember;
 use super::writing::Writing;
 use super::{Error, ReadModel, SeenFile};
 use crate::change::{Digest, VersionId};
+use crate::database::{Row, Session, query};
 use crate::event::{Position, Timestamp};
 
 /// How an operation ended.
@@ -132,12 +132,12 @@ impl ReadModel {
     /// If the database fails.
     pub async fn end_operation(&self, id: i64, outcome: Outcome, detail: &str) -> Result<(), Error> {
         let mut writing = self.begin().await?;
-        sqlx::query("UPDATE fantascope_operations SET outcome = ?, detail = ?, ended_at = ? WHERE id = ? AND outcome = 'running'")
+        query("UPDATE fantascope_operations SET outcome = ?, detail = ?, ended_at = ? WHERE id = ? AND outcome = 'running'")
             .bind(outcome.as_str())
             .bind(detail.to_owned())
             .bind(Timestamp::now().0)
             .bind(id)
-            .execute(writing.connection())
+            .execute(&mut writing)
             .await?;
         writing.commit().await
     }
@@ -148,7 +148,7 @@ impl ReadModel {
     /// If the database fails.
     pub async fn note_stopped(&self, id: &VersionId, reason: &str) -> Result<(), Error> {
         let mut writing = self.begin().await?;
-        sqlx::query(
+        query(
             "UPDATE fantascope_operations SET detail = ? \
              WHERE outcome = 'running' AND subject = ? AND version = ? AND generation = ?",
         )
@@ -156,7 +156,7 @@ impl ReadModel {
         .bind(id.projection.to_string())
         .bind(id.version)
         .bind(id.generation)
-        .execute(writing.connection())
+        .execute(&mut writing)
         .await?;
         writing.commit().await
     }
@@ -168,18 +168,27 @@ impl ReadModel {
     /// If the database fails.
     pub async fn interrupt_operations(&self) -> Result<Vec<Operation>, Error> {
         let mut writing = self.begin().await?;
-        let rows = sqlx::query(
-            "UPDATE fantascope_operations SET outcome = 'interrupted', ended_at = ? \
-             WHERE outcome = 'running' AND NOT EXISTS (SELECT 1 FROM fantascope_versions v \
-                WHERE v.state = 'building' AND (v.projection, v.version, v.generation) \
-                    = (fantascope_operations.subject, fantascope_operations.version, fantascope_operations.generation)) \
-             RETURNING *",
-        )
-        .bind(Timestamp::now().0)
-        .fetch_all(writing.connection())
-        .await?;
+        let now = self.database.dialect().now();
+        let left = query(format!(
+            "SELECT o.* FROM fantascope_operations o WHERE o.outcome = 'running' \
+             AND NOT EXISTS (SELECT 1 FROM fantascope_hosts h WHERE h.host = o.host AND h.expires_at > {now}) \
+             AND NOT EXISTS (SELECT 1 FROM fantascope_versions v WHERE v.state = 'building' \
+                AND v.projection = o.subject AND v.version = o.version AND v.generation = o.generation) ORDER BY o.id"
+        ));
+        let mut interrupted = Vec::new();
+        for row in left.all(&mut writing).await? {
+            let mut operation = decode(&row)?;
+            let now = Timestamp::now();
+            query("UPDATE fantascope_operations SET outcome = 'interrupted', ended_at = ? WHERE id = ?")
+                .bind(now.0)
+                .bind(operation.id)
+                .execute(&mut writing)
+                .await?;
+            (operation.outcome, operation.ended_at) = (Outcome::Interrupted, Some(now));
+            interrupted.push(operation);
+        }
         writing.commit().await?;
-        rows.iter().map(|row| decode(row).map_err(Error::from)).collect()
+        Ok(interrupted)
     }
 
     /// The last `limit` operations before number `before`, the latest first; of one subject, if it is given.
@@ -192,15 +201,15 @@ impl ReadModel {
         before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<Operation>, Error> {
-        let rows = sqlx::query(
-            "SELECT * FROM fantascope_operations WHERE (?1 IS NULL OR subject = ?1) AND (?2 IS NULL OR id < ?2) \
-             ORDER BY id DESC LIMIT ?3",
-        )
-        .bind(subject.map(str::to_owned))
-        .bind(before)
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(&self.readers)
-        .await?;
+        let subject_is = if subject.is_some() { " AND subject = ?" } else { "" };
+        let mut rows =
+            query(format!("SELECT * FROM fantascope_operations WHERE id < ?{subject_is} ORDER BY id DESC LIMIT ?"))
+                .bind(before.unwrap_or(i64::MAX));
+        if let Some(subject) = subject {
+            rows = rows.bind(subject.to_owned());
+        }
+        let mut connection = self.database.read().await?;
+        let rows = rows.bind(i64::try_from(limit).unwrap_or(i64::MAX)).all(&mut connection).await?;
         rows.iter().map(|row| decode(row).map_err(Error::from)).collect()
     }
 }
@@ -208,9 +217,9 @@ impl ReadModel {
 /// Notes an operation in the transaction that carries it out.
 pub(super) async fn note(writing: &mut Writing, operation: &NewOperation, outcome: Outcome) -> Result<i64, Error> {
     let now = Timestamp::now().0;
-    let (id,): (i64,) = sqlx::query_as(
+    let id = query(
         "INSERT INTO fantascope_operations (operation, subject, version, generation, actor, started_at, ended_at, \
-         outcome, from_digest, to_digest, position, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+         outcome, from_digest, to_digest, position, detail, host) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(operation.operation)
     .bind(operation.subject.clone())
@@ -224,22 +233,23 @@ pub(super) async fn note(writing: &mut Writing, operation: &NewOperation, outcom
     .bind(operation.to.map(|digest| digest.to_string()))
     .bind(operation.position.map(Position::to_sql))
     .bind(operation.detail.clone())
-    .fetch_one(writing.connection())
+    .bind(writing.host())
+    .insert_numbered(writing)
     .await?;
     if let Some(seen) = &operation.seen {
-        remember(writing.connection(), seen).await?;
+        remember(writing, seen).await?;
     }
     Ok(id)
 }
 
 /// Ends what runs on `id`, in the transaction that brings the end.
 pub(super) async fn end_running(
-    connection: &mut SqliteConnection,
+    connection: &mut dyn Session,
     id: &VersionId,
     outcome: Outcome,
     position: Position,
 ) -> Result<(), Error> {
-    sqlx::query(
+    query(
         "UPDATE fantascope_operations SET outcome = ?, ended_at = ?, position = ? \
          WHERE outcome = 'running' AND subject = ? AND version = ? AND generation = ?",
     )
@@ -254,17 +264,17 @@ pub(super) async fn end_running(
     Ok(())
 }
 
-fn decode(row: &sqlx::sqlite::SqliteRow) -> sqlx::Result<Operation> {
-    let outcome: String = row.try_get("outcome")?;
+fn decode(row: &Row) -> sqlx::Result<Operation> {
+    let outcome: String = row.get("outcome")?;
     Ok(Operation {
-        id: row.try_get("id")?,
-        operation: row.try_get("operation")?,
-        subject: row.try_get("subject")?,
-        version: row.try_get("version")?,
-        generation: row.try_get("generation")?,
-        actor: row.try_get("actor")?,
-        started_at: Timestamp(row.try_get("started_at")?),
-        ended_at: row.try_get::<Option<i64>, _>("ended_at")?.map(Timestamp),
+        id: row.get("id")?,
+        operation: row.get("operation")?,
+        subject: row.get("subject")?,
+        version: row.optional_number("version")?,
+        generation: row.optional_number("generation")?,
+        actor: row.get("actor")?,
+        started_at: Timestamp(row.get("started_at")?),
+        ended_at: row.get::<Option<i64>>("ended_at")?.map(Timestamp),
         outcome: match outcome.as_str() {
             "running" => Outcome::Running,
             "done" => Outcome::Done,
@@ -272,9 +282,9 @@ fn decode(row: &sqlx::sqlite::SqliteRow) -> sqlx::Result<Operation> {
             "interrupted" => Outcome::Interrupted,
             _ => Outcome::Failed,
         },
-        from_digest: row.try_get("from_digest")?,
-        to_digest: row.try_get("to_digest")?,
-        position: row.try_get::<Option<i64>, _>("position")?.map(Position::from_sql),
-        detail: row.try_get("detail")?,
+        from_digest: row.get("from_digest")?,
+        to_digest: row.get("to_digest")?,
+        position: row.get::<Option<i64>>("position")?.map(Position::from_sql),
+        detail: row.get("detail")?,
     })
 }

@@ -2,11 +2,21 @@
 
 use serde_json::{Map, Value};
 
-use super::Error;
+use super::bulk::cells::{expressions, objects};
 use super::compare::RowDifference;
-use super::ddl::{names, physical_table, quote};
-use super::packed::{decode_objects, expressions};
-use crate::change::{ColumnDefinition, Name, TableDefinition, VersionId};
+use super::ddl::{names, physical_table};
+use crate::change::{ColumnDefinition, ColumnType, Name, TableDefinition, VersionId};
+use crate::database::{Dialect, Row, quote};
+
+/// How a row is not the same on both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    OnlyInBlue,
+    OnlyInGreen,
+    Differs,
+}
+
+pub(super) const KINDS: [Kind; 3] = [Kind::OnlyInBlue, Kind::OnlyInGreen, Kind::Differs];
 
 /// A table of one side.
 pub(super) struct Half<'a> {
@@ -17,16 +27,6 @@ pub(super) struct Half<'a> {
 impl Half<'_> {
     pub(super) fn sql(&self) -> String {
         quote(&physical_table(self.id, &self.table.name))
-    }
-
-    /// Rows as `Pair::sample` packs them; none where this side has none.
-    pub(super) fn decode(&self, json: &str) -> Result<Vec<Option<Map<String, Value>>>, Error> {
-        let rows = decode_objects(json, &self.table.columns).map_err(|fault| self.unreadable(&fault))?;
-        Ok(rows.into_iter().map(|(present, row)| (present == 1).then_some(row)).collect())
-    }
-
-    pub(super) fn unreadable(&self, fault: &serde_json::Error) -> Error {
-        Error::Unreadable { id: self.id.clone(), reason: fault.to_string() }
     }
 }
 
@@ -46,9 +46,9 @@ impl Pair<'_> {
     }
 
     /// The columns behind the key that are compared.
-    fn common(&self) -> impl Iterator<Item = &Name> {
+    fn common(&self) -> impl Iterator<Item = &ColumnDefinition> {
         let is_common = |column: &&ColumnDefinition| is_in(column, self.green.table.values());
-        self.blue.table.values().iter().filter(is_common).map(|column| &column.name)
+        self.blue.table.values().iter().filter(is_common)
     }
 
     /// Why rows of one side can't be found on the other; the order of the key is no reason.
@@ -60,49 +60,75 @@ impl Pair<'_> {
 
     /// Counts the keys that both have, and those of them with other values. It goes
     /// through blue once, in the order of the key, and looks each row up in green.
-    pub(super) fn totals(&self) -> String {
+    pub(super) fn totals(&self, dialect: Dialect) -> String {
         let (blue, green, key) = (self.blue.sql(), self.green.sql(), self.key());
-        let differs = self.differs();
+        let (same, differs) = (self.same(), self.differs(dialect));
         // Without the order, which only a limit makes binding, SQLite goes along whatever
         // index is smallest, and looks up each row in both tables: ten times slower.
-        format!(
-            "SELECT count(*), count(*) FILTER (WHERE {differs}) \
-             FROM (SELECT * FROM {blue} ORDER BY {key} LIMIT -1) b CROSS JOIN {green} g USING ({key})"
-        )
+        let from = match dialect {
+            Dialect::Sqlite => format!("(SELECT * FROM {blue} ORDER BY {key} LIMIT -1) b CROSS JOIN {green} g ON {same}"),
+            _ => format!("{blue} b JOIN {green} g ON {same}"),
+        };
+        format!("SELECT count(*), count(CASE WHEN {differs} THEN 1 END) FROM {from}")
     }
 
-    /// The first so many rows of each kind, for three numbers: only in blue, only in
-    /// green, and those that differ. Gives three packed lists of the same length: the
-    /// rows of blue, those of green, and per row which of the common columns differ.
-    pub(super) fn sample(&self) -> String {
-        let (blue, green, key) = (self.blue.sql(), self.green.sql(), self.key());
-        let (of_blue, of_green, of_key) = (self.key_of("b"), self.key_of("g"), self.key_of("k"));
-        let in_order_of_green = prefixed("g", self.green.table.key().iter().map(|column| &column.name));
-        let differs = self.differs();
-        let packed = |of: &str, half: &Half<'_>| {
-            let present = format!("{of}.{} IS NOT NULL", quote(half.table.columns[0].name.as_str()));
-            let cells = expressions(of, &half.table.columns).join(", ");
-            format!("json_group_array(json_array({present}, {cells}) ORDER BY {of_key})")
+    /// The first rows of a kind, as many as a parameter says: the cells of blue, or green, or
+    /// both and for each of the common columns whether it differs.
+    pub(super) fn sample(&self, dialect: Dialect, kind: Kind) -> String {
+        let (blue, green) = (self.blue.sql(), self.green.sql());
+        let same = self.same();
+        let cells = |of: &str, half: &Half<'_>| expressions(dialect, of, &half.table.columns);
+        match kind {
+            Kind::OnlyInBlue => format!(
+                "SELECT {} FROM {blue} b WHERE NOT EXISTS (SELECT 1 FROM {green} g WHERE {same}) ORDER BY {} LIMIT ?",
+                cells("b", &self.blue).join(", "),
+                self.key_of("b")
+            ),
+            Kind::OnlyInGreen => format!(
+                "SELECT {} FROM {green} g WHERE NOT EXISTS (SELECT 1 FROM {blue} b WHERE {same}) ORDER BY {} LIMIT ?",
+                cells("g", &self.green).join(", "),
+                prefixed("g", self.green.table.key().iter().map(|column| &column.name))
+            ),
+            Kind::Differs => {
+                let mut selected = cells("b", &self.blue);
+                selected.extend(cells("g", &self.green));
+                selected.extend(self.common().map(|column| differs(dialect, column)));
+                let join = dialect.pick("CROSS JOIN", "JOIN", "STRAIGHT_JOIN");
+                format!(
+                    "SELECT {} FROM {blue} b {join} {green} g ON {same} WHERE {} ORDER BY {} LIMIT ?",
+                    selected.join(", "),
+                    self.differs(dialect),
+                    self.key_of("b")
+                )
+            }
+        }
+    }
+
+    /// What the rows of `sample` come to.
+    pub(super) fn differences(&self, kind: Kind, rows: &[Row]) -> sqlx::Result<Vec<RowDifference>> {
+        let (blue, green) = (&self.blue.table.columns, &self.green.table.columns);
+        let none = |_: &Row| None;
+        let some = |columns: &[ColumnDefinition], first: usize| -> sqlx::Result<Vec<Option<Map<String, Value>>>> {
+            Ok(objects(columns, rows, first)?.into_iter().map(Some).collect())
         };
-        let each_differs: Vec<String> =
-            self.common().map(|name| format!("b.{column} IS NOT g.{column}", column = quote(name.as_str()))).collect();
-        format!(
-            "WITH k ({key}) AS ( \
-               SELECT * FROM (SELECT {of_blue} FROM {blue} b WHERE NOT EXISTS \
-                 (SELECT 1 FROM {green} g WHERE ({of_green}) = ({of_blue})) ORDER BY {of_blue} LIMIT ?1) \
-               UNION ALL \
-               SELECT * FROM (SELECT {of_green} FROM {green} g WHERE NOT EXISTS \
-                 (SELECT 1 FROM {blue} b WHERE ({of_blue}) = ({of_green})) ORDER BY {in_order_of_green} LIMIT ?2) \
-               UNION ALL \
-               SELECT * FROM (SELECT {of_blue} FROM {blue} b CROSS JOIN {green} g USING ({key}) \
-                 WHERE {differs} ORDER BY {of_blue} LIMIT ?3) \
-             ) \
-             SELECT {}, {}, json_group_array(json_array({}) ORDER BY {of_key}) \
-             FROM k LEFT JOIN {blue} b USING ({key}) LEFT JOIN {green} g USING ({key})",
-            packed("b", &self.blue),
-            packed("g", &self.green),
-            each_differs.join(", "),
-        )
+        let (blues, greens) = match kind {
+            Kind::OnlyInBlue => (some(blue, 0)?, rows.iter().map(none).collect()),
+            Kind::OnlyInGreen => (rows.iter().map(none).collect(), some(green, 0)?),
+            Kind::Differs => (some(blue, 0)?, some(green, blue.len())?),
+        };
+        let mut differences = Vec::with_capacity(rows.len());
+        for ((row, blue_row), green_row) in rows.iter().zip(blues).zip(greens) {
+            let mut columns = Vec::new();
+            if kind == Kind::Differs {
+                for (place, column) in (blue.len() + green.len()..).zip(self.common()) {
+                    if row.at::<bool>(place)? {
+                        columns.push(column.name.to_string());
+                    }
+                }
+            }
+            differences.push(self.difference(blue_row, green_row, columns));
+        }
+        Ok(differences)
     }
 
     /// The key's columns, in blue's order.
@@ -114,19 +140,23 @@ impl Pair<'_> {
         prefixed(alias, self.blue.table.key().iter().map(|column| &column.name))
     }
 
-    /// The condition that a row of `b` has other values than its row of `g`.
-    fn differs(&self) -> String {
-        match self.common().next() {
-            Some(_) => format!("({}) IS NOT ({})", prefixed("b", self.common()), prefixed("g", self.common())),
-            None => "false".to_owned(),
-        }
+    /// The condition that `g` is the row of `b`.
+    fn same(&self) -> String {
+        let same = |column: &ColumnDefinition| format!("g.{0} = b.{0}", quote(column.name.as_str()));
+        self.blue.table.key().iter().map(same).collect::<Vec<_>>().join(" AND ")
     }
 
-    pub(super) fn difference(
+    /// The condition that a row of `b` has other values than its row of `g`.
+    fn differs(&self, dialect: Dialect) -> String {
+        let differs: Vec<String> = self.common().map(|column| differs(dialect, column)).collect();
+        if differs.is_empty() { "1 = 0".to_owned() } else { format!("({})", differs.join(" OR ")) }
+    }
+
+    fn difference(
         &self,
         blue: Option<Map<String, Value>>,
         green: Option<Map<String, Value>>,
-        differs: &[u8],
+        columns: Vec<String>,
     ) -> RowDifference {
         let row = blue.as_ref().or(green.as_ref());
         let cell = |column: &ColumnDefinition| {
@@ -134,13 +164,21 @@ impl Pair<'_> {
             Some((name.to_owned(), row?.get(name)?.clone()))
         };
         let key = self.blue.table.key().iter().filter_map(cell).collect();
-        let columns = if blue.is_some() && green.is_some() {
-            let columns = self.common().zip(differs).filter(|&(_, &differs)| differs == 1);
-            columns.map(|(name, _)| name.to_string()).collect()
-        } else {
-            Vec::new()
-        };
         RowDifference { key, blue, green, columns }
+    }
+}
+
+/// The condition that `b` and `g` have not the same in `column`; null is the same as null.
+fn differs(dialect: Dialect, column: &ColumnDefinition) -> String {
+    let name = quote(column.name.as_str());
+    match dialect {
+        Dialect::Sqlite => format!("b.{name} IS NOT g.{name}"),
+        // It does not compare JSON.
+        Dialect::Postgres if column.of_type == ColumnType::Json => {
+            format!("b.{name}::text IS DISTINCT FROM g.{name}::text")
+        }
+        Dialect::Postgres => format!("b.{name} IS DISTINCT FROM g.{name}"),
+        Dialect::MySql => format!("NOT (b.{name} <=> g.{name})"),
     }
 }
 
@@ -179,7 +217,7 @@ mod tests {
 
     use super::super::ddl::{create_indexes, create_table};
     use super::*;
-    use crate::change::ColumnType;
+    use crate::database::Flavour;
 
     #[tokio::test]
     async fn goes_through_each_table_in_the_order_of_its_key() {
@@ -201,7 +239,8 @@ mod tests {
         let (blue, green) = (id(1), id(2));
         let mut connection = SqliteConnection::connect("sqlite::memory:").await.expect("a database");
         for id in [&blue, &green] {
-            let statements = [vec![create_table(id, &table)], create_indexes(id, &table)].concat();
+            let mut statements = vec![create_table(Dialect::Sqlite, Flavour::MySql, id, &table)];
+            statements.extend(create_indexes(Dialect::Sqlite, id, &table).into_iter().map(|index| index.statement));
             for statement in statements {
                 sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.expect("made");
             }
@@ -214,17 +253,14 @@ mod tests {
             steps.into_iter().map(|(.., step)| step).collect()
         };
         let search = |alias: &str| format!("SEARCH {alias} USING PRIMARY KEY (id=? AND line=?)");
-        let totals = plan(pair.totals()).await;
+        let totals = plan(pair.totals(Dialect::Sqlite)).await;
         assert_eq!(totals, ["CO-ROUTINE b", "SCAN orders__lines__v1g1", "SCAN b", &search("g")]);
-        // The rows that differ are found without sorting; only the few of the sample are sorted.
-        let sample = plan(pair.sample()).await;
-        let bad = |step: &&String| {
-            let sorts = step.contains("TEMP B-TREE") && !step.contains("json_group_array");
-            sorts || step.contains("AUTOMATIC") || step.contains("INDEX ")
-        };
-        assert_eq!(sample.iter().find(bad), None, "{sample:#?}");
-        let searches =
-            sample.iter().filter(|step| step.starts_with("SEARCH") && step.contains("PRIMARY KEY (id=? AND line=?)"));
-        assert_eq!(searches.count(), 5, "{sample:#?}");
+        // The rows that differ are found without sorting, and each is looked up by its key.
+        for (kind, other) in [(Kind::OnlyInBlue, "g"), (Kind::OnlyInGreen, "b"), (Kind::Differs, "g")] {
+            let steps = plan(pair.sample(Dialect::Sqlite, kind)).await;
+            let bad = |step: &&String| ["TEMP B-TREE", "AUTOMATIC", "INDEX "].iter().any(|bad| step.contains(bad));
+            assert_eq!(steps.iter().find(bad), None, "{kind:?}: {steps:#?}");
+            assert!(steps.iter().any(|step| step.starts_with(&search(other))), "{kind:?}: {steps:#?}");
+        }
     }
 }

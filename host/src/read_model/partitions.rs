@@ -6,6 +6,7 @@ use super::record::record;
 use super::versions::insert_checkpoint;
 use super::{Error, NewOperation, Outcome, ReadModel};
 use crate::change::VersionId;
+use crate::database::query;
 use crate::event::Timestamp;
 
 impl ReadModel {
@@ -15,23 +16,23 @@ impl ReadModel {
     /// [`Error::Uneven`] if they stand at different positions.
     pub async fn repartition(&self, id: &VersionId, count: u32) -> Result<(), Error> {
         let mut writing = self.begin().await?;
-        let before = record(writing.connection(), id).await?;
+        let before = record(&mut writing, id).await?;
         let first = before.checkpoints[0];
         if before.checkpoints.iter().any(|checkpoint| checkpoint.position != first.position) {
             return Err(Error::Uneven { id: id.clone() });
         }
-        sqlx::query(
+        query(
             "DELETE FROM fantascope_checkpoints \
-             WHERE projection = ? AND version = ? AND generation = ? AND partition >= ?",
+             WHERE projection = ? AND version = ? AND generation = ? AND \"partition\" >= ?",
         )
         .bind(id.projection.to_string())
         .bind(id.version)
         .bind(id.generation)
         .bind(count)
-        .execute(writing.connection())
+        .execute(&mut writing)
         .await?;
         for partition in u32::try_from(before.checkpoints.len()).unwrap_or(u32::MAX)..count {
-            insert_checkpoint(writing.connection(), id, partition, first).await?;
+            insert_checkpoint(&mut writing, id, partition, first).await?;
         }
         writing.commit().await
     }
@@ -42,22 +43,22 @@ impl ReadModel {
     /// [`Error::Uneven`] if it has several partitions.
     pub async fn rewind(&self, id: &VersionId, to: Checkpoint, operation: NewOperation) -> Result<(), Error> {
         let mut writing = self.begin().await?;
-        let before = record(writing.connection(), id).await?;
+        let before = record(&mut writing, id).await?;
         if before.checkpoints.len() != 1 {
             return Err(Error::Uneven { id: id.clone() });
         }
-        sqlx::query(
+        query(
             "UPDATE fantascope_checkpoints SET position = ?, event_id = ?, event_position = ?, updated_at = ? \
              WHERE projection = ? AND version = ? AND generation = ?",
         )
         .bind(to.position.to_sql())
-        .bind(to.last_event.map(|(_, id)| id.as_bytes().to_vec()))
+        .bind(to.last_event.map(|(_, id)| id))
         .bind(to.last_event.map(|(position, _)| position.to_sql()))
         .bind(Timestamp::now().0)
         .bind(id.projection.to_string())
         .bind(id.version)
         .bind(id.generation)
-        .execute(writing.connection())
+        .execute(&mut writing)
         .await?;
         let operation = NewOperation { to: Some(before.digest), position: Some(to.position), ..operation };
         note(&mut writing, &operation, Outcome::Done).await?;

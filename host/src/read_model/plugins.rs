@@ -1,11 +1,10 @@
 //! The bytes of plugins, by digest, and what was last seen under the names of files.
 
-use sqlx::{Row as _, SqliteConnection};
-
 use super::operations::note;
 use super::record::{record, records};
 use super::{Error, NewOperation, Outcome, ReadModel, VersionRecord};
 use crate::change::{Digest, VersionId};
+use crate::database::{Row, Session, query};
 use crate::event::{Position, Timestamp};
 
 /// In microseconds.
@@ -55,13 +54,12 @@ impl ReadModel {
     /// If the database fails.
     pub async fn keep_plugin(&self, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
         let mut writing = self.begin().await?;
-        sqlx::query(
-            "INSERT INTO fantascope_plugins (digest, bytes, admitted_at) VALUES (?, ?, ?) ON CONFLICT (digest) DO UPDATE SET admitted_at = excluded.admitted_at",
-        )
+        let again = writing.dialect().on_conflict(&["digest".into()], &["admitted_at".into()]);
+        query(format!("INSERT INTO fantascope_plugins (digest, bytes, admitted_at) VALUES (?, ?, ?){again}"))
         .bind(digest.to_string())
         .bind(bytes.to_vec())
         .bind(Timestamp::now().0)
-        .execute(writing.connection())
+        .execute(&mut writing)
         .await?;
         writing.commit().await
     }
@@ -71,11 +69,10 @@ impl ReadModel {
     /// # Errors
     /// If the database can't be read.
     pub async fn plugin(&self, digest: Digest) -> Result<Option<Vec<u8>>, Error> {
-        let bytes = sqlx::query_scalar("SELECT bytes FROM fantascope_plugins WHERE digest = ?")
-            .bind(digest.to_string())
-            .fetch_optional(&self.readers)
-            .await?;
-        Ok(bytes)
+        let mut connection = self.database.read().await?;
+        let kept = query("SELECT bytes FROM fantascope_plugins WHERE digest = ?").bind(digest.to_string());
+        let kept = kept.optional(&mut connection).await?;
+        Ok(kept.map(|row| row.get("bytes")).transpose()?)
     }
 
     /// Remembers what is seen under the name of a file.
@@ -84,7 +81,7 @@ impl ReadModel {
     /// If the database fails.
     pub async fn saw_file(&self, seen: &SeenFile) -> Result<(), Error> {
         let mut writing = self.begin().await?;
-        remember(writing.connection(), seen).await?;
+        remember(&mut writing, seen).await?;
         writing.commit().await
     }
 
@@ -94,10 +91,10 @@ impl ReadModel {
     /// If the database fails.
     pub async fn forget_file(&self, file: &str, source: Source) -> Result<(), Error> {
         let mut writing = self.begin().await?;
-        sqlx::query("DELETE FROM fantascope_plugin_files WHERE file = ? AND source = ?")
+        query("DELETE FROM fantascope_plugin_files WHERE file = ? AND source = ?")
             .bind(file.to_owned())
             .bind(source.as_str())
-            .execute(writing.connection())
+            .execute(&mut writing)
             .await?;
         writing.commit().await
     }
@@ -107,14 +104,14 @@ impl ReadModel {
     /// # Errors
     /// If the database can't be read.
     pub async fn seen_files(&self) -> Result<Vec<SeenFile>, Error> {
-        let rows = sqlx::query("SELECT file, source, digest FROM fantascope_plugin_files ORDER BY file")
-            .fetch_all(&self.readers)
-            .await?;
+        let mut connection = self.database.read().await?;
+        let rows = query("SELECT file, source, digest FROM fantascope_plugin_files ORDER BY file");
+        let rows = rows.all(&mut connection).await?;
         rows.iter()
             .map(|row| {
                 let source =
-                    if row.try_get::<String, _>("source")? == "upload" { Source::Upload } else { Source::Folder };
-                Ok(SeenFile { file: row.try_get("file")?, source, digest: digest(row.try_get("digest")?)? })
+                    if row.get::<String>("source")? == "upload" { Source::Upload } else { Source::Folder };
+                Ok(SeenFile { file: row.get("file")?, source, digest: digest(row.get("digest")?)? })
             })
             .collect()
     }
@@ -132,15 +129,15 @@ impl ReadModel {
     ) -> Result<(UpcasterSet, i64), Error> {
         let mut writing = self.begin().await?;
         let texts: Vec<String> = digests.iter().map(ToString::to_string).collect();
-        let number: u32 = sqlx::query_scalar(
-            "INSERT INTO fantascope_upcaster_sets (number, effective_after, digests, since) \
-             SELECT coalesce(max(number), 0) + 1, ?, ?, ? FROM fantascope_upcaster_sets RETURNING number",
-        )
-        .bind(effective_after.to_sql())
-        .bind(serde_json::Value::from(texts).to_string())
-        .bind(Timestamp::now().0)
-        .fetch_one(writing.connection())
-        .await?;
+        let next = query("SELECT coalesce(max(number), 0) + 1 AS number FROM fantascope_upcaster_sets");
+        let number = next.one(&mut writing).await?.number("number")?;
+        query("INSERT INTO fantascope_upcaster_sets (number, effective_after, digests, since) VALUES (?, ?, ?, ?)")
+            .bind(number)
+            .bind(effective_after.to_sql())
+            .bind(serde_json::Value::from(texts).to_string())
+            .bind(Timestamp::now().0)
+            .execute(&mut writing)
+            .await?;
         let operation = NewOperation { position: Some(effective_after), ..operation };
         let noted = note(&mut writing, &operation, Outcome::Done).await?;
         writing.commit().await?;
@@ -152,20 +149,8 @@ impl ReadModel {
     /// # Errors
     /// If the database can't be read.
     pub async fn upcaster_sets(&self) -> Result<Vec<UpcasterSet>, Error> {
-        let rows = sqlx::query("SELECT number, effective_after, digests FROM fantascope_upcaster_sets ORDER BY number")
-            .fetch_all(&self.readers)
-            .await?;
-        rows.iter()
-            .map(|row| {
-                let digests: Vec<String> = serde_json::from_str(&row.try_get::<String, _>("digests")?)
-                    .map_err(|fault| sqlx::Error::Decode(fault.into()))?;
-                Ok(UpcasterSet {
-                    number: row.try_get("number")?,
-                    effective_after: Position::from_sql(row.try_get("effective_after")?),
-                    digests: digests.into_iter().map(digest).collect::<Result<_, Error>>()?,
-                })
-            })
-            .collect()
+        let mut connection = self.database.read().await?;
+        sets(&mut connection).await
     }
 
     /// Every version that is not retired, by name, version and generation.
@@ -173,7 +158,7 @@ impl ReadModel {
     /// # Errors
     /// If the database can't be read.
     pub async fn versions(&self) -> Result<Vec<VersionRecord>, Error> {
-        let mut connection = self.readers.acquire().await?;
+        let mut connection = self.database.read().await?;
         records(&mut connection, "WHERE v.state <> ?", "retired").await
     }
 
@@ -182,7 +167,7 @@ impl ReadModel {
     /// # Errors
     /// [`Error::UnknownVersion`] if it was never built.
     pub async fn version(&self, id: &VersionId) -> Result<VersionRecord, Error> {
-        let mut connection = self.readers.acquire().await?;
+        let mut connection = self.database.read().await?;
         record(&mut connection, id).await
     }
 
@@ -191,37 +176,54 @@ impl ReadModel {
     /// # Errors
     /// If the database can't be read.
     pub async fn versions_of(&self, projection: &str) -> Result<Vec<VersionRecord>, Error> {
-        let mut connection = self.readers.acquire().await?;
+        let mut connection = self.database.read().await?;
         records(&mut connection, "WHERE v.projection = ?", projection).await
     }
 }
 
 /// Remembers what is seen under the name of a file.
-pub(super) async fn remember(connection: &mut SqliteConnection, seen: &SeenFile) -> Result<(), Error> {
-    sqlx::query(
-        "INSERT INTO fantascope_plugin_files (file, source, digest, seen_at) VALUES (?, ?, ?, ?) \
-         ON CONFLICT (file, source) DO UPDATE SET digest = excluded.digest, seen_at = excluded.seen_at",
-    )
-    .bind(seen.file.clone())
-    .bind(seen.source.as_str())
-    .bind(seen.digest.to_string())
-    .bind(Timestamp::now().0)
-    .execute(connection)
-    .await?;
+pub(super) async fn remember(connection: &mut dyn Session, seen: &SeenFile) -> Result<(), Error> {
+    let again = connection.dialect().on_conflict(&["file".into(), "source".into()], &["digest".into(), "seen_at".into()]);
+    query(format!("INSERT INTO fantascope_plugin_files (file, source, digest, seen_at) VALUES (?, ?, ?, ?){again}"))
+        .bind(seen.file.clone())
+        .bind(seen.source.as_str())
+        .bind(seen.digest.to_string())
+        .bind(Timestamp::now().0)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
+async fn sets(connection: &mut dyn Session) -> Result<Vec<UpcasterSet>, Error> {
+    let rows = query("SELECT number, effective_after, digests FROM fantascope_upcaster_sets ORDER BY number");
+    let set = |row: &Row| {
+        let digests: Vec<String> =
+            serde_json::from_str(&row.get::<String>("digests")?).map_err(|fault| sqlx::Error::Decode(fault.into()))?;
+        Ok(UpcasterSet {
+            number: row.number("number")?,
+            effective_after: Position::from_sql(row.get("effective_after")?),
+            digests: digests.into_iter().map(digest).collect::<Result<_, Error>>()?,
+        })
+    };
+    rows.all(connection).await?.iter().map(set).collect()
+}
+
 /// Drops the bytes that nothing runs and no file holds any more, a day after they came.
-pub(super) async fn forget_unused_plugins(connection: &mut SqliteConnection) -> Result<(), Error> {
-    sqlx::query(
-        "DELETE FROM fantascope_plugins WHERE admitted_at < ? \
+pub(super) async fn forget_unused_plugins(connection: &mut dyn Session) -> Result<(), Error> {
+    let unused = query(
+        "SELECT digest FROM fantascope_plugins WHERE admitted_at < ? \
          AND digest NOT IN (SELECT digest FROM fantascope_versions WHERE state <> 'retired') \
-         AND digest NOT IN (SELECT digest FROM fantascope_plugin_files) \
-         AND digest NOT IN (SELECT value FROM fantascope_upcaster_sets, json_each(digests))",
-    )
-    .bind(Timestamp::now().0 - DAY)
-    .execute(connection)
-    .await?;
+         AND digest NOT IN (SELECT digest FROM fantascope_plugin_files)",
+    );
+    let unused = unused.bind(Timestamp::now().0 - DAY).all(connection).await?;
+    let in_sets: Vec<Digest> = sets(connection).await?.into_iter().flat_map(|set| set.digests).collect();
+    for row in unused {
+        let unused = digest(row.get("digest")?)?;
+        if !in_sets.contains(&unused) {
+            let forget = query("DELETE FROM fantascope_plugins WHERE digest = ?");
+            forget.bind(unused.to_string()).execute(connection).await?;
+        }
+    }
     Ok(())
 }
 

@@ -3,14 +3,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
-use sqlx::query_builder::QueryBuilder;
-use sqlx::{Sqlite, SqliteConnection};
 use uuid::Uuid;
 
-use super::ddl::{names, physical_table, quote};
-use super::packed::{decode_objects, expressions};
+use super::bulk::cells::{expressions, objects};
+use super::ddl::{names, physical_table};
 use super::{Error, ReadModel};
-use crate::change::{ColumnDefinition, ColumnType, TableDefinition, VersionId};
+use crate::change::{ColumnDefinition, ColumnType, TableDefinition, VersionId, is_decimal};
+use crate::database::{Dialect, Query as Statement, Value as Bound, date_time, query as statement, quote};
 use crate::event::Timestamp;
 
 /// A column that must have a value, as text.
@@ -64,49 +63,49 @@ impl ReadModel {
     /// # Errors
     /// If the query does not fit the table, or the database can't be read.
     pub async fn query(&self, id: &VersionId, table: &TableDefinition, query: &Query) -> Result<TableRows, QueryFault> {
-        let sql = build(id, table, query)?;
-        let mut connection = self.readers.acquire().await?;
-        let json = run(&mut connection, sql).await?;
-        let unreadable = |fault: serde_json::Error| Error::Unreadable { id: id.clone(), reason: fault.to_string() };
-        let rows = decode_objects(&json, &table.columns).map_err(unreadable)?;
-        let rows: Vec<_> = rows.into_iter().map(|(_, row)| row).collect();
+        let statement = build(self.dialect(), id, table, query)?;
+        let mut connection = self.database.read().await?;
+        let rows = objects(&table.columns, &statement.all(&mut connection).await?, 0)?;
         let next = (rows.len() == query.limit).then(|| rows.last().map(|last| cursor(table, last))).flatten();
         Ok(TableRows { rows, next })
     }
 }
 
-async fn run(connection: &mut SqliteConnection, mut sql: QueryBuilder<Sqlite>) -> sqlx::Result<String> {
-    sql.build_query_scalar::<String>().fetch_one(connection).await
-}
-
-fn build(id: &VersionId, table: &TableDefinition, query: &Query) -> Result<QueryBuilder<Sqlite>, QueryFault> {
-    let key = names(table.key().iter().map(|column| &column.name));
-    let mut sql = QueryBuilder::new(format!(
-        "SELECT json_group_array(json_array(0, {})) FROM (SELECT * FROM {} WHERE true",
-        expressions("t", &table.columns).join(", "),
-        quote(&physical_table(id, &table.name))
-    ));
+fn build(dialect: Dialect, id: &VersionId, table: &TableDefinition, query: &Query) -> Result<Statement, QueryFault> {
+    let mut conditions = String::new();
+    let mut values = Vec::new();
     for Condition { column, value } in &query.conditions {
         let definition = find(table, column)?;
-        sql.push(format!(" AND {} = ", quote(column)));
-        bind(&mut sql, definition, value)?;
+        let name = quote(column);
+        // PostgreSQL does not compare JSON.
+        let cast = if dialect == Dialect::Postgres && definition.of_type == ColumnType::Json { "::text" } else { "" };
+        conditions.push_str(&format!(" AND {name}{cast} = {}", place(dialect, definition.of_type)));
+        values.push(bound(dialect, definition, value)?);
     }
+    let key = names(table.key().iter().map(|column| &column.name));
     if let Some(after) = &query.after {
-        let values =
-            parse_cursor(after).filter(|values| values.len() == table.key_columns).ok_or(QueryFault::Cursor)?;
-        sql.push(format!(" AND ({key}) > ("));
-        for (number, (definition, value)) in table.key().iter().zip(&values).enumerate() {
-            if number > 0 {
-                sql.push(", ");
-            }
-            bind(&mut sql, definition, value).map_err(|_| QueryFault::Cursor)?;
+        let after = parse_cursor(after).filter(|values| values.len() == table.key_columns).ok_or(QueryFault::Cursor)?;
+        let places: Vec<&str> = table.key().iter().map(|column| place(dialect, column.of_type)).collect();
+        conditions.push_str(&format!(" AND ({key}) > ({})", places.join(", ")));
+        for (definition, value) in table.key().iter().zip(&after) {
+            values.push(bound(dialect, definition, value).map_err(|_| QueryFault::Cursor)?);
         }
-        sql.push(")");
     }
-    sql.push(format!(" ORDER BY {key} LIMIT "));
-    sql.push_bind(i64::try_from(query.limit).unwrap_or(i64::MAX));
-    sql.push(") t");
-    Ok(sql)
+    let sql = format!(
+        "SELECT {} FROM {} t WHERE 1 = 1{conditions} ORDER BY {key} LIMIT ?",
+        expressions(dialect, "t", &table.columns).join(", "),
+        quote(&physical_table(id, &table.name))
+    );
+    let built = values.into_iter().fold(statement(sql), Statement::bind);
+    Ok(built.bind(i64::try_from(query.limit).unwrap_or(i64::MAX)))
+}
+
+/// The place of a value of a column, which travels as a text where it is none of the simple types.
+fn place(dialect: Dialect, of_type: ColumnType) -> &'static str {
+    match of_type {
+        ColumnType::Decimal => dialect.pick("?", "?::text::numeric", "CAST(? AS DECIMAL(65,30))"),
+        _ => "?",
+    }
 }
 
 fn find<'a>(table: &'a TableDefinition, column: &str) -> Result<&'a ColumnDefinition, QueryFault> {
@@ -117,26 +116,29 @@ fn find<'a>(table: &'a TableDefinition, column: &str) -> Result<&'a ColumnDefini
     })
 }
 
-/// Binds `value`, a text as [`crate::change::Column::to_json`] shows it.
-fn bind(sql: &mut QueryBuilder<Sqlite>, definition: &ColumnDefinition, value: &str) -> Result<(), QueryFault> {
+/// What `value`, a text as [`crate::change::Column::to_json`] shows it, is in the database.
+fn bound(dialect: Dialect, definition: &ColumnDefinition, value: &str) -> Result<Bound, QueryFault> {
     let bad = || QueryFault::Value {
         column: definition.name.to_string(),
         value: value.to_owned(),
         of_type: definition.of_type,
     };
-    match definition.of_type {
-        ColumnType::Boolean => sql.push_bind(i64::from(value.parse::<bool>().map_err(|_| bad())?)),
-        ColumnType::Integer => sql.push_bind(value.parse::<i64>().map_err(|_| bad())?),
-        ColumnType::Float => sql.push_bind(value.parse::<f64>().map_err(|_| bad())?),
-        ColumnType::Timestamp => sql.push_bind(Timestamp::parse(value).map_err(|_| bad())?.0),
-        ColumnType::Uuid => sql.push_bind(value.parse::<Uuid>().map_err(|_| bad())?.as_bytes().to_vec()),
-        ColumnType::Bytes => {
-            let bytes = base64::engine::general_purpose::STANDARD.decode(value).map_err(|_| bad())?;
-            sql.push_bind(bytes)
+    Ok(match definition.of_type {
+        ColumnType::Boolean => value.parse::<bool>().map_err(|_| bad())?.into(),
+        ColumnType::Integer => value.parse::<i64>().map_err(|_| bad())?.into(),
+        ColumnType::Float => value.parse::<f64>().map_err(|_| bad())?.into(),
+        ColumnType::Timestamp => {
+            let at = Timestamp::parse(value).map_err(|_| bad())?.0;
+            date_time(at).map_err(|_| bad())?;
+            Bound::Instant(at)
         }
-        ColumnType::Decimal | ColumnType::Text | ColumnType::Json => sql.push_bind(value.to_owned()),
-    };
-    Ok(())
+        ColumnType::Uuid => value.parse::<Uuid>().map_err(|_| bad())?.into(),
+        ColumnType::Bytes => base64::engine::general_purpose::STANDARD.decode(value).map_err(|_| bad())?.into(),
+        ColumnType::Decimal if dialect != Dialect::Sqlite && !is_decimal(value) => return Err(bad()),
+        // PostgreSQL takes no text with it, and no column here holds one.
+        ColumnType::Decimal | ColumnType::Text | ColumnType::Json if value.contains('\0') => return Err(bad()),
+        ColumnType::Decimal | ColumnType::Text | ColumnType::Json => value.to_owned().into(),
+    })
 }
 
 fn cursor(table: &TableDefinition, row: &Map<String, Value>) -> String {

@@ -1,14 +1,13 @@
 //! What is stored about versions.
 
 use serde::{Deserialize, Serialize};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Error;
 use super::commit::Checkpoint;
 use crate::change::{Digest, Name, TableDefinition, VersionId};
+use crate::database::{Row, Session, query};
 use crate::event::{Position, Timestamp};
 
 /// How far the life of a version has come.
@@ -109,20 +108,19 @@ const SELECT: &str = "SELECT v.projection, v.version, v.generation, v.digest, v.
             WHERE (l.projection, l.version, l.generation) = (v.projection, v.version, v.generation)) AS live, \
     c.position, c.event_id, c.event_position, c.updated_at \
     FROM fantascope_versions v JOIN fantascope_checkpoints c USING (projection, version, generation) ";
-const ORDER: &str = " ORDER BY v.projection, v.version, v.generation, c.partition";
+const ORDER: &str = " ORDER BY v.projection, v.version, v.generation, c.\"partition\"";
 
 /// The versions that `condition` holds for, of which `value` is the first parameter.
 pub(super) async fn records(
-    connection: &mut SqliteConnection,
+    connection: &mut dyn Session,
     condition: &'static str,
     value: &str,
 ) -> Result<Vec<VersionRecord>, Error> {
-    let sql = sqlx::AssertSqlSafe(format!("{SELECT}{condition}{ORDER}"));
-    let rows = sqlx::query(sql).bind(value.to_owned()).fetch_all(connection).await?;
+    let rows = query(format!("{SELECT}{condition}{ORDER}")).bind(value.to_owned()).all(connection).await?;
     let mut records: Vec<VersionRecord> = Vec::new();
     for row in &rows {
         let id = id_of(row)?;
-        let (checkpoint, at) = (checkpoint_of(row)?, Timestamp(row.try_get("updated_at")?));
+        let (checkpoint, at) = (checkpoint_of(row)?, Timestamp(row.get("updated_at")?));
         match records.last_mut().filter(|last| last.id == id) {
             Some(last) => {
                 last.checkpoints.push(checkpoint);
@@ -135,14 +133,14 @@ pub(super) async fn records(
 }
 
 /// The version `id`.
-pub(super) async fn record(connection: &mut SqliteConnection, id: &VersionId) -> Result<VersionRecord, Error> {
+pub(super) async fn record(connection: &mut dyn Session, id: &VersionId) -> Result<VersionRecord, Error> {
     let all = records(connection, "WHERE v.projection = ?", id.projection.as_str()).await?;
     all.into_iter().find(|record| record.id == *id).ok_or_else(|| Error::UnknownVersion { id: id.clone() })
 }
 
-fn record_of(row: &SqliteRow, id: VersionId, checkpoint: Checkpoint, at: Timestamp) -> Result<VersionRecord, Error> {
-    let text = |column: &str| row.try_get::<String, _>(column);
-    let time = |column: &str| row.try_get::<Option<i64>, _>(column).map(|time| time.map(Timestamp));
+fn record_of(row: &Row, id: VersionId, checkpoint: Checkpoint, at: Timestamp) -> Result<VersionRecord, Error> {
+    let text = |column: &str| row.get::<String>(column);
+    let time = |column: &str| row.get::<Option<i64>>(column).map(|time| time.map(Timestamp));
     let unreadable = |reason: String| Error::Unreadable { id: id.clone(), reason };
     let digest = text("digest")?.parse().map_err(unreadable)?;
     let tables = decode_tables(&id, &text("tables")?)?;
@@ -151,7 +149,7 @@ fn record_of(row: &SqliteRow, id: VersionId, checkpoint: Checkpoint, at: Timesta
         "retired" => State::Retired,
         _ => State::Ready,
     };
-    let promote = match row.try_get::<Option<String>, _>("promote")?.as_deref() {
+    let promote = match row.get::<Option<String>>("promote")?.as_deref() {
         None => Promote::Manual,
         Some(text) => text.parse().map_err(unreadable)?,
     };
@@ -160,26 +158,26 @@ fn record_of(row: &SqliteRow, id: VersionId, checkpoint: Checkpoint, at: Timesta
         tables,
         state,
         promote,
-        created_at: Timestamp(row.try_get("created_at")?),
-        paused: row.try_get("paused")?,
-        live: row.try_get("live")?,
-        built_until: Position::from_sql(row.try_get("built_until")?),
-        as_of: row.try_get::<Option<i64>, _>("as_of")?.map(Position::from_sql),
+        created_at: Timestamp(row.get("created_at")?),
+        paused: row.get("paused")?,
+        live: row.get("live")?,
+        built_until: Position::from_sql(row.get("built_until")?),
+        as_of: row.get::<Option<i64>>("as_of")?.map(Position::from_sql),
         live_from: time("live_from")?,
         live_to: time("live_to")?,
-        upcasters: row.try_get("upcasters")?,
+        upcasters: row.number("upcasters")?,
         checkpoints: vec![checkpoint],
         checkpoint_at: at,
         id,
     })
 }
 
-fn id_of(row: &SqliteRow) -> Result<VersionId, Error> {
-    let projection: String = row.try_get("projection")?;
+pub(super) fn id_of(row: &Row) -> Result<VersionId, Error> {
+    let projection: String = row.get("projection")?;
     Ok(VersionId {
         projection: parse_name(&projection)?,
-        version: row.try_get("version")?,
-        generation: row.try_get("generation")?,
+        version: row.number("version")?,
+        generation: row.number("generation")?,
     })
 }
 
@@ -187,10 +185,10 @@ pub(super) fn parse_name(name: &str) -> Result<Name, Error> {
     name.parse().map_err(|reason: String| Error::Database(sqlx::Error::Decode(reason.into())))
 }
 
-pub(super) fn checkpoint_of(row: &SqliteRow) -> Result<Checkpoint, Error> {
-    let event_id = row.try_get::<Option<Vec<u8>>, _>("event_id")?.and_then(|bytes| Uuid::from_slice(&bytes).ok());
-    let event_position = row.try_get::<Option<i64>, _>("event_position")?.map(Position::from_sql);
-    Ok(Checkpoint { position: Position::from_sql(row.try_get("position")?), last_event: event_position.zip(event_id) })
+pub(super) fn checkpoint_of(row: &Row) -> Result<Checkpoint, Error> {
+    let event_id = row.get::<Option<Uuid>>("event_id")?;
+    let event_position = row.get::<Option<i64>>("event_position")?.map(Position::from_sql);
+    Ok(Checkpoint { position: Position::from_sql(row.get("position")?), last_event: event_position.zip(event_id) })
 }
 
 pub(super) fn decode_tables(id: &VersionId, json: &str) -> Result<Vec<TableDefinition>, Error> {

@@ -1,17 +1,16 @@
 //! Versions of projections: made, taken over, shown under the stable names, retired.
 
-use sqlx::{AssertSqlSafe, SqliteConnection};
-
 use super::commit::Checkpoint;
-use super::ddl::{as_of_view, create_indexes, create_table, physical_table, point_view, quote, stable_view};
+use super::ddl::{as_of_view, create_indexes, create_table, expect_length, physical_table, stable_view};
 use super::difference::difference;
 use super::operations::{end_running, note};
 use super::plugins::forget_unused_plugins;
-use super::record::{checkpoint_of, record, records};
+use super::record::{record, records};
+use super::views::{is_taken, refuse_taken};
 use super::writing::Writing;
 use super::{Error, NewOperation, Outcome, Promote, ReadModel, State};
 use crate::change::{Digest, Manifest, Name, TableDefinition, VersionId};
-use crate::database::Durability;
+use crate::database::{Dialect, Durability, Session, Value, query, quote};
 use crate::event::{Position, Timestamp};
 
 /// A partition of a version that is ready to be folded.
@@ -74,7 +73,7 @@ impl ReadModel {
                 self.create(manifest, &NewVersion::plain(digest), operation).await?.0
             }
         };
-        self.take_over(&id, 0, digest).await
+        self.lease(&id, 0, digest).await?.ok_or(Error::Fenced { id })
     }
 
     /// Makes the tables of a new version, or of a new generation of one that is there.
@@ -90,24 +89,21 @@ impl ReadModel {
         operation: NewOperation,
     ) -> Result<(VersionId, i64), Error> {
         let mut writing = self.begin().await?;
-        let generation = next_generation(writing.connection(), &manifest.name, manifest.version).await?;
+        let generation = next_generation(&mut writing, &manifest.name, manifest.version).await?;
         let id = VersionId { projection: manifest.name.clone(), version: manifest.version, generation };
-        insert(writing.connection(), &id, manifest, new).await?;
+        insert(&mut writing, &id, manifest, new).await?;
         for table in &manifest.tables {
-            refuse_taken(writing.connection(), &id.projection, &physical_table(&id, &table.name)).await?;
-            sqlx::query(AssertSqlSafe(create_table(&id, table))).execute(writing.connection()).await?;
+            self.make_table(&mut writing, &id, table).await?;
         }
         match new.as_of {
             Some(position) => {
                 for table in &manifest.tables {
-                    let view = as_of_view(&id, &table.name, position);
-                    refuse_taken(writing.connection(), &id.projection, &view.name).await?;
-                    sqlx::query(AssertSqlSafe(view.statement)).execute(writing.connection()).await?;
+                    self.show_past(&mut writing, &as_of_view(&id, &table.name, position), &id.projection).await?;
                 }
             }
-            None => match live_version(writing.connection(), &id.projection).await? {
-                None => show(&mut writing, &id, &manifest.tables).await?,
-                Some(live) => expect_names_free(writing.connection(), &live, &manifest.tables).await?,
+            None => match live_version(&mut writing, &id.projection).await? {
+                None => self.show(&mut writing, &id, &manifest.tables).await?,
+                Some(live) => expect_names_free(&mut writing, &live, &manifest.tables).await?,
             },
         }
         let operation = NewOperation {
@@ -119,30 +115,8 @@ impl ReadModel {
         };
         let number = note(&mut writing, &operation, Outcome::Running).await?;
         writing.commit().await?;
+        self.settle(&id.projection).await?;
         Ok((id, number))
-    }
-
-    /// Takes a partition of a version over from whoever held it: their commits fail from now on.
-    ///
-    /// # Errors
-    /// [`Error::UnknownVersion`] if it is not there.
-    pub async fn take_over(&self, id: &VersionId, partition: u32, digest: Digest) -> Result<Prepared, Error> {
-        let mut writing = self.begin().await?;
-        let row = sqlx::query(
-            "UPDATE fantascope_checkpoints SET epoch = epoch + 1 \
-             WHERE projection = ? AND version = ? AND generation = ? AND partition = ? \
-             RETURNING position, event_id, event_position, epoch",
-        )
-        .bind(id.projection.to_string())
-        .bind(id.version)
-        .bind(id.generation)
-        .bind(partition)
-        .fetch_optional(writing.connection())
-        .await?
-        .ok_or_else(|| Error::UnknownVersion { id: id.clone() })?;
-        let epoch = sqlx::Row::try_get(&row, "epoch")?;
-        writing.commit().await?;
-        Ok(Prepared { id: id.clone(), partition, digest, checkpoint: checkpoint_of(&row)?, epoch })
     }
 
     /// Makes those indexes of `id` that are missing. They are made when a version has
@@ -152,18 +126,14 @@ impl ReadModel {
     /// # Errors
     /// If the database fails.
     pub async fn finish_indexes(&self, id: &VersionId, tables: &[TableDefinition]) -> Result<(), Error> {
-        let statements: Vec<String> = tables.iter().flat_map(|table| create_indexes(id, table)).collect();
-        if statements.is_empty() {
-            return Ok(());
+        for index in tables.iter().flat_map(|table| create_indexes(self.dialect(), id, table)) {
+            // One at a time: on SQLite nobody else writes meanwhile.
+            let mut transaction = self.database.begin(Durability::Full).await?;
+            if self.dialect() != Dialect::MySql || !has_index(&mut transaction, &index.name).await? {
+                query(index.statement).execute(&mut transaction).await?;
+            }
+            transaction.commit().await?;
         }
-        let mut connection = self.database.writer(Durability::Full).await?;
-        // SQLite sorts in as much memory as its page cache may take.
-        sqlx::query("PRAGMA cache_size = -8192").execute(&mut connection).await?;
-        for statement in statements {
-            let _turn = self.database.turn_to_write().await;
-            sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await?;
-        }
-        sqlx::Connection::close(connection).await?;
         Ok(())
     }
 
@@ -174,12 +144,12 @@ impl ReadModel {
     /// If the database fails.
     pub async fn finish_build(&self, id: &VersionId) -> Result<bool, Error> {
         let mut writing = self.begin().await?;
-        let before = record(writing.connection(), id).await?;
+        let before = record(&mut writing, id).await?;
         if before.state != State::Building {
             return Ok(false);
         }
-        set_state(writing.connection(), id, State::Ready).await?;
-        end_running(writing.connection(), id, Outcome::Done, before.position()).await?;
+        set_state(&mut writing, id, State::Ready).await?;
+        end_running(&mut writing, id, Outcome::Done, before.position()).await?;
         writing.commit().await?;
         Ok(true)
     }
@@ -190,23 +160,24 @@ impl ReadModel {
     /// If the database fails, or a name is taken.
     pub async fn promote(&self, id: &VersionId, operation: NewOperation) -> Result<(), Error> {
         let mut writing = self.begin().await?;
-        let green = record(writing.connection(), id).await?;
+        let green = record(&mut writing, id).await?;
         if green.state == State::Retired {
             return Err(Error::UnknownVersion { id: id.clone() });
         }
-        let from = match live_version(writing.connection(), &id.projection).await? {
-            Some(live) => Some(record(writing.connection(), &live).await?.digest),
+        let from = match live_version(&mut writing, &id.projection).await? {
+            Some(live) => Some(record(&mut writing, &live).await?.digest),
             None => None,
         };
-        show(&mut writing, id, &green.tables).await?;
+        self.show(&mut writing, id, &green.tables).await?;
         #[cfg(feature = "fault-injection")]
         if super::fault::switches_apart() {
             writing = super::fault::commit_halfway(self, writing).await?;
         }
-        point_live(writing.connection(), id).await?;
+        point_live(&mut writing, id).await?;
         let operation = NewOperation { from, to: Some(green.digest), position: Some(green.position()), ..operation };
         note(&mut writing, &operation, Outcome::Done).await?;
-        writing.commit().await
+        writing.commit().await?;
+        self.settle(&id.projection).await
     }
 
     /// Lets `digest` run `id` from now on.
@@ -215,8 +186,8 @@ impl ReadModel {
     /// If the database fails.
     pub async fn swap(&self, id: &VersionId, digest: Digest, operation: NewOperation) -> Result<(), Error> {
         let mut writing = self.begin().await?;
-        let before = record(writing.connection(), id).await?;
-        update(writing.connection(), id, "digest = ?", &digest.to_string()).await?;
+        let before = record(&mut writing, id).await?;
+        update(&mut writing, id, "digest = ?", digest.to_string()).await?;
         let operation = NewOperation {
             from: Some(before.digest),
             to: Some(digest),
@@ -234,7 +205,7 @@ impl ReadModel {
     pub async fn set_paused(&self, ids: &[VersionId], paused: bool, operation: &NewOperation) -> Result<(), Error> {
         let mut writing = self.begin().await?;
         for id in ids {
-            update(writing.connection(), id, "paused = ?", if paused { "1" } else { "0" }).await?;
+            update(&mut writing, id, "paused = ?", paused).await?;
             let operation =
                 NewOperation { version: Some(id.version), generation: Some(id.generation), ..operation.clone() };
             note(&mut writing, &operation, Outcome::Done).await?;
@@ -248,7 +219,7 @@ impl ReadModel {
     /// If the database fails.
     pub async fn hold_back(&self, id: &VersionId) -> Result<(), Error> {
         let mut writing = self.begin().await?;
-        update(writing.connection(), id, "promote = nullif(?, '')", "").await?;
+        update(&mut writing, id, "promote = ?", None::<String>).await?;
         writing.commit().await
     }
 
@@ -258,17 +229,17 @@ impl ReadModel {
     /// If the database fails.
     pub async fn remove_live(&self, id: &VersionId, operation: NewOperation) -> Result<(), Error> {
         let mut writing = self.begin().await?;
-        let live = record(writing.connection(), id).await?;
-        for table in &live.tables {
-            let drop = format!("DROP VIEW IF EXISTS {}", quote(&stable_view(&id.projection, &table.name)));
-            sqlx::query(AssertSqlSafe(drop)).execute(writing.connection()).await?;
-        }
-        sqlx::query("DELETE FROM fantascope_live WHERE projection = ?")
+        let live = record(&mut writing, id).await?;
+        let views: Vec<String> =
+            live.tables.iter().map(|table| stable_view(&id.projection, &table.name)).collect();
+        self.hide(&mut writing, &views).await?;
+        query("DELETE FROM fantascope_live WHERE projection = ?")
             .bind(id.projection.to_string())
-            .execute(writing.connection())
+            .execute(&mut writing)
             .await?;
         note(&mut writing, &operation, Outcome::Done).await?;
-        writing.commit().await
+        writing.commit().await?;
+        self.settle(&id.projection).await
     }
 
     /// Drops the tables of `id`, which must not be live.
@@ -277,7 +248,7 @@ impl ReadModel {
     /// [`Error::Live`] if it is.
     pub async fn retire(&self, id: &VersionId, operation: NewOperation) -> Result<(), Error> {
         let mut writing = self.begin().await?;
-        let gone = record(writing.connection(), id).await?;
+        let gone = record(&mut writing, id).await?;
         if gone.live {
             return Err(Error::Live { id: id.clone() });
         }
@@ -286,20 +257,54 @@ impl ReadModel {
         }
         for table in &gone.tables {
             if let Some(position) = gone.as_of {
-                let view = as_of_view(id, &table.name, position).name;
-                let drop = format!("DROP VIEW IF EXISTS {}", quote(&view));
-                sqlx::query(AssertSqlSafe(drop)).execute(writing.connection()).await?;
+                self.hide(&mut writing, &[as_of_view(id, &table.name, position).name]).await?;
             }
-            let drop = format!("DROP TABLE IF EXISTS {}", quote(&physical_table(id, &table.name)));
-            sqlx::query(AssertSqlSafe(drop)).execute(writing.connection()).await?;
+            if self.dialect() != Dialect::MySql {
+                let table = quote(&physical_table(id, &table.name));
+                query(format!("DROP TABLE IF EXISTS {table}")).execute(&mut writing).await?;
+            }
         }
-        set_state(writing.connection(), id, State::Retired).await?;
-        end_running(writing.connection(), id, Outcome::Cancelled, gone.position()).await?;
+        set_state(&mut writing, id, State::Retired).await?;
+        end_running(&mut writing, id, Outcome::Cancelled, gone.position()).await?;
         let operation = NewOperation { from: Some(gone.digest), position: Some(gone.position()), ..operation };
         note(&mut writing, &operation, Outcome::Done).await?;
-        forget_unused_plugins(writing.connection()).await?;
-        writing.commit().await
+        forget_unused_plugins(&mut writing).await?;
+        writing.commit().await?;
+        self.settle(&id.projection).await
     }
+
+    async fn make_table(&self, writing: &mut Writing, id: &VersionId, table: &TableDefinition) -> Result<(), Error> {
+        let physical = physical_table(id, &table.name);
+        for index in create_indexes(self.dialect(), id, table) {
+            expect_length(self.dialect(), &id.projection, &index.name)?;
+        }
+        let create = create_table(self.dialect(), self.database.flavour(), id, table);
+        if self.dialect() != Dialect::MySql {
+            refuse_taken(writing, &id.projection, &physical).await?;
+            query(create).execute(writing).await?;
+            return Ok(());
+        }
+        // MySQL ends a transaction at each such statement, so it is one for itself. If the
+        // version is not recorded in the end, the empty table is in nobody's way.
+        expect_length(self.dialect(), &id.projection, &physical)?;
+        let mut definer = self.database.begin(Durability::Full).await?;
+        if is_taken(&mut definer, &physical).await? {
+            let rows = query(format!("SELECT count(*) AS n FROM {}", quote(&physical)));
+            if rows.one(&mut definer).await?.get::<i64>("n")? > 0 {
+                return Err(Error::NameTaken { projection: id.projection.clone(), view: physical });
+            }
+            query(format!("DROP TABLE {}", quote(&physical))).execute(&mut definer).await?;
+        }
+        query(create).execute(&mut definer).await?;
+        Ok(definer.commit().await?)
+    }
+}
+
+async fn has_index(session: &mut dyn Session, name: &str) -> Result<bool, Error> {
+    let found = query(
+        "SELECT count(*) AS n FROM information_schema.statistics WHERE table_schema = database() AND index_name = ?",
+    );
+    Ok(found.bind(name.to_owned()).one(session).await?.get::<i64>("n")? > 0)
 }
 
 fn expect_tables(id: &VersionId, stored: &[TableDefinition], declared: &[TableDefinition]) -> Result<(), Error> {
@@ -309,21 +314,21 @@ fn expect_tables(id: &VersionId, stored: &[TableDefinition], declared: &[TableDe
     }
 }
 
-async fn next_generation(connection: &mut SqliteConnection, projection: &Name, version: u32) -> Result<u32, Error> {
+async fn next_generation(connection: &mut dyn Session, projection: &Name, version: u32) -> Result<u32, Error> {
     let known = records(connection, "WHERE v.projection = ?", projection.as_str()).await?;
     let generations = known.iter().filter(|known| known.id.version == version).map(|known| known.id.generation);
     Ok(generations.max().unwrap_or(0) + 1)
 }
 
 async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut dyn Session,
     id: &VersionId,
     manifest: &Manifest,
     new: &NewVersion,
 ) -> Result<(), Error> {
     let tables = serde_json::to_string(&manifest.tables)
         .map_err(|fault| Error::Unreadable { id: id.clone(), reason: fault.to_string() })?;
-    sqlx::query(
+    query(
         "INSERT INTO fantascope_versions (projection, version, generation, digest, tables, created_at, state, promote, \
          built_until, as_of, upcasters) VALUES (?, ?, ?, ?, ?, ?, 'building', ?, ?, ?, ?)",
     )
@@ -346,13 +351,13 @@ async fn insert(
 }
 
 pub(super) async fn insert_checkpoint(
-    connection: &mut SqliteConnection,
+    connection: &mut dyn Session,
     id: &VersionId,
     partition: u32,
     checkpoint: Checkpoint,
 ) -> Result<(), Error> {
-    sqlx::query(
-        "INSERT INTO fantascope_checkpoints (projection, version, generation, partition, position, event_id, \
+    query(
+        "INSERT INTO fantascope_checkpoints (projection, version, generation, \"partition\", position, event_id, \
          event_position, epoch, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?)",
     )
     .bind(id.projection.to_string())
@@ -360,7 +365,7 @@ pub(super) async fn insert_checkpoint(
     .bind(id.generation)
     .bind(partition)
     .bind(checkpoint.position.to_sql())
-    .bind(checkpoint.last_event.map(|(_, id)| id.as_bytes().to_vec()))
+    .bind(checkpoint.last_event.map(|(_, id)| id))
     .bind(checkpoint.last_event.map(|(position, _)| position.to_sql()))
     .bind(Timestamp::now().0)
     .execute(connection)
@@ -370,15 +375,15 @@ pub(super) async fn insert_checkpoint(
 
 /// Sets one column of `id`; `assignment` is `column = ?`.
 async fn update(
-    connection: &mut SqliteConnection,
+    connection: &mut dyn Session,
     id: &VersionId,
     assignment: &'static str,
-    value: &str,
+    value: impl Into<Value>,
 ) -> Result<(), Error> {
     let sql =
         format!("UPDATE fantascope_versions SET {assignment} WHERE projection = ? AND version = ? AND generation = ?");
-    sqlx::query(AssertSqlSafe(sql))
-        .bind(value.to_owned())
+    query(sql)
+        .bind(value)
         .bind(id.projection.to_string())
         .bind(id.version)
         .bind(id.generation)
@@ -387,46 +392,24 @@ async fn update(
     Ok(())
 }
 
-async fn set_state(connection: &mut SqliteConnection, id: &VersionId, state: State) -> Result<(), Error> {
+async fn set_state(connection: &mut dyn Session, id: &VersionId, state: State) -> Result<(), Error> {
     update(connection, id, "state = ?", state.as_str()).await
 }
 
-async fn live_version(connection: &mut SqliteConnection, projection: &Name) -> Result<Option<VersionId>, Error> {
-    let live: Option<(u32, u32)> =
-        sqlx::query_as("SELECT version, generation FROM fantascope_live WHERE projection = ?")
-            .bind(projection.to_string())
-            .fetch_optional(connection)
-            .await?;
-    Ok(live.map(|(version, generation)| VersionId { projection: projection.clone(), version, generation }))
-}
-
-/// Points the stable names at `id`.
-async fn show(writing: &mut Writing, id: &VersionId, tables: &[TableDefinition]) -> Result<(), Error> {
-    let connection = writing.connection();
-    if let Some(before) = live_version(connection, &id.projection).await? {
-        for table in record(connection, &before).await?.tables {
-            let drop = format!("DROP VIEW IF EXISTS {}", quote(&stable_view(&id.projection, &table.name)));
-            sqlx::query(AssertSqlSafe(drop)).execute(&mut *connection).await?;
-        }
-    } else {
-        point_live(connection, id).await?;
-    }
-    for table in tables {
-        refuse_taken(connection, &id.projection, &stable_view(&id.projection, &table.name)).await?;
-        for statement in point_view(id, &table.name) {
-            sqlx::query(AssertSqlSafe(statement)).execute(&mut *connection).await?;
-        }
-    }
-    Ok(())
+pub(super) async fn live_version(connection: &mut dyn Session, projection: &Name) -> Result<Option<VersionId>, Error> {
+    let live = query("SELECT version, generation FROM fantascope_live WHERE projection = ?");
+    let Some(row) = live.bind(projection.to_string()).optional(connection).await? else { return Ok(None) };
+    let (version, generation) = (row.number("version")?, row.number("generation")?);
+    Ok(Some(VersionId { projection: projection.clone(), version, generation }))
 }
 
 /// Makes `id` the live version: the pointer, and since when.
-async fn point_live(connection: &mut SqliteConnection, id: &VersionId) -> Result<(), Error> {
+pub(super) async fn point_live(connection: &mut dyn Session, id: &VersionId) -> Result<(), Error> {
     let now = Timestamp::now().0;
     if let Some(before) = live_version(connection, &id.projection).await?.filter(|before| before != id) {
-        update(connection, &before, "live_to = CAST(? AS INTEGER)", &now.to_string()).await?;
+        update(connection, &before, "live_to = ?", now).await?;
     }
-    sqlx::query(
+    query(
         "UPDATE fantascope_versions SET live_from = coalesce(live_from, ?), live_to = NULL, promote = NULL \
          WHERE projection = ? AND version = ? AND generation = ?",
     )
@@ -436,22 +419,21 @@ async fn point_live(connection: &mut SqliteConnection, id: &VersionId) -> Result
     .bind(id.generation)
     .execute(&mut *connection)
     .await?;
-    sqlx::query(
-        "INSERT INTO fantascope_live (projection, version, generation, since) VALUES (?, ?, ?, ?) \
-         ON CONFLICT (projection) DO UPDATE SET version = excluded.version, generation = excluded.generation, since = excluded.since",
-    )
-    .bind(id.projection.to_string())
-    .bind(id.version)
-    .bind(id.generation)
-    .bind(now)
-    .execute(connection)
-    .await?;
+    let moved = ["version".into(), "generation".into(), "since".into()];
+    let again = connection.dialect().on_conflict(&["projection".into()], &moved);
+    query(format!("INSERT INTO fantascope_live (projection, version, generation, since) VALUES (?, ?, ?, ?){again}"))
+        .bind(id.projection.to_string())
+        .bind(id.version)
+        .bind(id.generation)
+        .bind(now)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
 /// The names that a version is to have once it is live must be free, or names of the live one.
 async fn expect_names_free(
-    connection: &mut SqliteConnection,
+    connection: &mut dyn Session,
     live: &VersionId,
     tables: &[TableDefinition],
 ) -> Result<(), Error> {
@@ -460,13 +442,4 @@ async fn expect_names_free(
         refuse_taken(connection, &live.projection, &stable_view(&live.projection, &table.name)).await?;
     }
     Ok(())
-}
-
-/// Two projections may not meet under one name: `a` with table `b_c`, `a_b` with table `c`.
-async fn refuse_taken(connection: &mut SqliteConnection, projection: &Name, name: &str) -> Result<(), Error> {
-    let (taken,): (bool,) = sqlx::query_as("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ? COLLATE NOCASE)")
-        .bind(name.to_owned())
-        .fetch_one(connection)
-        .await?;
-    if taken { Err(Error::NameTaken { projection: projection.clone(), view: name.to_owned() }) } else { Ok(()) }
 }

@@ -1,37 +1,39 @@
-//! A transaction that writes, with the turn to do so.
-
-use sqlx::{Connection as _, SqliteConnection};
-use tokio::sync::OwnedMutexGuard;
+//! A transaction that changes what all hosts share: one at a time, whoever begins it.
 
 use super::{Error, ReadModel};
-use crate::database::Durability;
+use crate::database::{Durability, Link, Session, Transaction, query};
 
 /// A transaction. Dropped without [`Writing::commit`] nothing of it is done.
 #[derive(Debug)]
 pub(super) struct Writing {
-    connection: SqliteConnection,
-    _turn: OwnedMutexGuard<()>,
+    transaction: Transaction,
+    /// Who writes.
+    host: String,
 }
 
 impl ReadModel {
-    /// Waits for the turn to write, and begins.
+    /// Waits for the turn among all hosts, and begins. What is committed raises the revision,
+    /// by which the others see that something has changed.
     pub(super) async fn begin(&self) -> Result<Writing, Error> {
-        let turn = self.database.turn_to_write().await;
-        let mut connection = self.database.writer(Durability::Full).await?;
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await?;
-        Ok(Writing { connection, _turn: turn })
+        let mut transaction = self.database.begin(Durability::Full).await?;
+        query("UPDATE fantascope_revision SET revision = revision + 1").execute(&mut transaction).await?;
+        Ok(Writing { transaction, host: self.host.to_string() })
+    }
+}
+
+impl Session for Writing {
+    fn link(&mut self) -> Link<'_> {
+        self.transaction.link()
     }
 }
 
 impl Writing {
-    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
-        &mut self.connection
+    pub(super) fn host(&self) -> String {
+        self.host.clone()
     }
 
     /// Makes it so, all at once.
-    pub(super) async fn commit(mut self) -> Result<(), Error> {
-        sqlx::query("COMMIT").execute(&mut self.connection).await?;
-        self.connection.close().await?;
-        Ok(())
+    pub(super) async fn commit(self) -> Result<(), Error> {
+        Ok(self.transaction.commit().await?)
     }
 }

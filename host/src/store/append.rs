@@ -1,21 +1,26 @@
-//! Appending: optimistic concurrency, idempotence, all or nothing; and the one
-//! task that writes, which commits whatever waits in one transaction.
+//! Appending: optimistic concurrency, idempotence, all or nothing; and the one task that
+//! writes, which looks up and commits whatever waits in one transaction.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sqlx::{Connection as _, SqliteConnection};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
+use super::Store;
+use super::head::Head;
 use super::import::{self, ImportFault};
 use super::insert::{NewRow, insert};
-use super::{Store, query};
-use crate::database::{Database, Durability};
+use super::known::Known;
+use crate::database::{Database, Dialect, Durability, is_passing, is_taken};
 use crate::event::{ImportedEvent, Invalid, NewEvent, Position, StoredEvent, Timestamp};
 
 /// Appends that go into one transaction, and so share one sync to disk.
 const APPENDS_PER_COMMIT: usize = 64;
+
+/// How often a transaction is tried again that another one stood in the way of.
+const TRIES: u32 = 20;
 
 /// What the caller believes the aggregate's version to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +92,8 @@ pub(super) struct Append {
     aggregate_id: String,
     expected: Expected,
     events: Vec<NewEvent>,
+    /// The id of each event: the one that was given, or a new one.
+    event_ids: Vec<Uuid>,
     at: Timestamp,
 }
 
@@ -121,6 +128,7 @@ impl Store {
             aggregate_type: aggregate_type.to_owned(),
             aggregate_id: aggregate_id.to_owned(),
             expected,
+            event_ids: events.iter().map(|event| event.event_id.unwrap_or_else(Uuid::now_v7)).collect(),
             events,
             at: Timestamp::now(),
         };
@@ -131,122 +139,138 @@ impl Store {
 }
 
 /// The one task that writes events.
+#[derive(Debug)]
 pub(super) struct Appender {
     database: Database,
-    connection: SqliteConnection,
-    head: Arc<watch::Sender<Position>>,
+    head: Arc<Head>,
 }
 
-/// Answers are held back until the transaction that they belong to is committed.
-enum Answer {
-    Append(oneshot::Sender<Result<Appended, Error>>, Result<Appended, Error>),
-    Import(oneshot::Sender<Result<usize, ImportFault>>, Result<usize, ImportFault>),
+/// What is to come of a request, once all is written.
+#[derive(Debug)]
+enum Outcome {
+    /// The rows that it adds.
+    Append(Result<Writes, Error>),
+    Import(Result<Range<usize>, ImportFault>),
+}
+
+/// What an append comes to.
+#[derive(Debug)]
+enum Writes {
+    /// The rows that it adds, and the version of its aggregate after them.
+    New { rows: Range<usize>, aggregate_version: u64 },
+    /// It was written before.
+    Repeated(Appended),
 }
 
 impl Appender {
-    pub(super) async fn open(database: Database, head: Arc<watch::Sender<Position>>) -> sqlx::Result<Self> {
-        let connection = database.writer(Durability::Full).await?;
-        Ok(Self { database, connection, head })
+    pub(super) fn new(database: Database, head: Arc<Head>) -> Self {
+        Self { database, head }
     }
 
-    pub(super) async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+    pub(super) async fn run(self, mut requests: mpsc::Receiver<Request>) {
         let mut waiting = Vec::with_capacity(APPENDS_PER_COMMIT);
         while requests.recv_many(&mut waiting, APPENDS_PER_COMMIT).await > 0 {
-            self.commit(&mut waiting).await;
-        }
-    }
-
-    async fn commit(&mut self, requests: &mut Vec<Request>) {
-        let _turn = self.database.turn_to_write().await;
-        let mut answers = Vec::with_capacity(requests.len());
-        match self.write(requests, &mut answers).await {
-            Ok(last) => {
-                self.head.send_if_modified(|head| {
-                    let grown = last > *head;
-                    *head = last.max(*head);
-                    grown
-                });
-                for answer in answers {
-                    answer.send();
-                }
-            }
-            Err(fault) => {
-                // Nothing of this transaction is in the store; every caller learns why.
-                let text = fault.to_string();
-                answers.into_iter().for_each(|answer| answer.fail(&text));
-                requests.drain(..).for_each(|request| request.fail(&text));
-                self.reopen().await;
+            while !waiting.is_empty() {
+                // One that repeats what another of them adds must see it written first.
+                let later = import::split_off_repetitions(&mut waiting);
+                self.commit(std::mem::replace(&mut waiting, later)).await;
             }
         }
     }
 
-    /// Takes a new connection, for SQLite ends a transaction by itself when the disk is
-    /// full, and the old connection would believe for ever that it is within it. If even
-    /// that fails, so does the next commit, and it is tried again.
-    async fn reopen(&mut self) {
-        if let Ok(connection) = self.database.writer(Durability::Full).await {
-            let old = std::mem::replace(&mut self.connection, connection);
-            // Whatever it says, it is gone.
-            drop(old.close().await);
+    /// Commits `requests` together. If that fails each one is tried for itself, so that one
+    /// which the database does not take does not take its neighbours along.
+    async fn commit(&self, requests: Vec<Request>) {
+        match self.write(&requests).await {
+            Ok((outcomes, positions)) => self.answer(requests, outcomes, &positions).await,
+            Err(fault) if requests.len() == 1 => {
+                requests.into_iter().for_each(|request| request.fail(&fault.to_string()));
+            }
+            Err(_) => {
+                for request in requests {
+                    let one = [request];
+                    let written = self.write(&one).await;
+                    let [request] = one;
+                    match written {
+                        Ok((outcomes, positions)) => self.answer(vec![request], outcomes, &positions).await,
+                        Err(fault) => request.fail(&fault.to_string()),
+                    }
+                }
+            }
         }
     }
 
-    async fn write(&mut self, requests: &mut Vec<Request>, answers: &mut Vec<Answer>) -> sqlx::Result<Position> {
-        let mut last = Position::START;
-        let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
-        for request in requests.drain(..) {
-            // A refused append leaves nothing behind, and does not take its neighbours along.
-            let mut part = transaction.begin().await?;
-            let (answer, keep) = match request {
-                Request::Append { append, reply } => {
-                    let outcome = append.write(&mut part).await;
-                    let keep = outcome.as_ref().ok().and_then(|done| done.positions.last().copied());
-                    (Answer::Append(reply, outcome), keep)
-                }
-                Request::Import { events, reply } => {
-                    let outcome = import::write(&mut part, &events).await;
-                    let (keep, outcome) = match outcome {
-                        Ok((added, last)) => (Some(last), Ok(added)),
-                        Err(fault) => (None, Err(fault)),
-                    };
-                    (Answer::Import(reply, outcome), keep)
-                }
-            };
-            answers.push(answer);
-            if let Some(position) = keep {
-                part.commit().await?;
-                last = last.max(position);
-            } else {
-                part.rollback().await?;
+    /// Lets everybody know of what is committed.
+    async fn answer(&self, requests: Vec<Request>, outcomes: Vec<Outcome>, positions: &[Position]) {
+        match (self.database.dialect(), positions.last()) {
+            (_, None) => {}
+            (Dialect::Sqlite, Some(&last)) => self.head.reached(last),
+            // An earlier position may still be on its way, from another appender. That this is
+            // looked up is of no interest to those who wait here; it is looked up again.
+            (_, Some(_)) => drop(self.head.refresh().await),
+        }
+        for (request, outcome) in requests.into_iter().zip(outcomes) {
+            request.answer(outcome, positions);
+        }
+    }
+
+    /// Writes `requests`, or nothing of them. What other transactions did meanwhile is looked
+    /// at anew: an aggregate may have gone on, an id may be taken.
+    async fn write(&self, requests: &[Request]) -> sqlx::Result<(Vec<Outcome>, Vec<Position>)> {
+        let mut tries = 0;
+        loop {
+            match self.write_once(requests).await {
+                Err(fault) if (is_taken(&fault) || is_passing(&fault)) && tries < TRIES => tries += 1,
+                written => return written,
             }
         }
+    }
+
+    async fn write_once(&self, requests: &[Request]) -> sqlx::Result<(Vec<Outcome>, Vec<Position>)> {
+        let mut transaction = self.database.begin(Durability::Full).await?;
+        let mut known = Known::look_up(&mut transaction, self.database.flavour(), requests).await?;
+        let mut rows = Vec::new();
+        let outcomes: Vec<Outcome> = requests.iter().map(|request| request.decide(&mut known, &mut rows)).collect();
+        let positions = insert(&mut transaction, &rows).await?;
         transaction.commit().await?;
-        Ok(last)
-    }
-}
-
-impl Answer {
-    fn send(self) {
-        // A caller that has gone away needs no answer.
-        match self {
-            Self::Append(reply, outcome) => drop(reply.send(outcome)),
-            Self::Import(reply, outcome) => drop(reply.send(outcome)),
-        }
-    }
-
-    fn fail(self, fault: &str) {
-        match self {
-            Self::Append(reply, _) => drop(reply.send(Err(Error::Database(sqlx::Error::Protocol(fault.to_owned()))))),
-            Self::Import(reply, _) => drop(reply.send(Err(ImportFault::failed(fault)))),
-        }
+        Ok((outcomes, positions))
     }
 }
 
 impl Request {
+    /// What becomes of it, given what is `known`; what it adds goes into `rows`.
+    fn decide<'a>(&'a self, known: &mut Known, rows: &mut Vec<NewRow<'a>>) -> Outcome {
+        match self {
+            Self::Append { append, .. } => Outcome::Append(append.decide(known, rows)),
+            Self::Import { events, .. } => Outcome::Import(import::decide(events, known, rows)),
+        }
+    }
+
+    fn answer(self, outcome: Outcome, positions: &[Position]) {
+        // A caller that has gone away needs no answer.
+        match (self, outcome) {
+            (Self::Append { append, reply }, Outcome::Append(outcome)) => {
+                drop(reply.send(outcome.map(|writes| match writes {
+                    Writes::Repeated(answer) => answer,
+                    Writes::New { rows, aggregate_version } => Appended {
+                        positions: positions[rows].to_vec(),
+                        event_ids: append.event_ids,
+                        aggregate_version,
+                        repeated: false,
+                    },
+                })));
+            }
+            (Self::Import { reply, .. }, Outcome::Import(outcome)) => {
+                drop(reply.send(outcome.map(|rows| rows.len())));
+            }
+            _ => unreachable!("outcomes are in the order of the requests"),
+        }
+    }
+
     fn fail(self, fault: &str) {
         match self {
             Self::Append { reply, .. } => {
-                drop(reply.send(Err(Error::Database(sqlx::Error::Protocol(fault.to_owned())))))
+                drop(reply.send(Err(Error::Database(sqlx::Error::Protocol(fault.to_owned())))));
             }
             Self::Import { reply, .. } => drop(reply.send(Err(ImportFault::failed(fault)))),
         }
@@ -254,32 +278,34 @@ impl Request {
 }
 
 impl Append {
-    async fn write(&self, connection: &mut SqliteConnection) -> Result<Appended, Error> {
-        let actual = current_version(connection, &self.aggregate_type, &self.aggregate_id).await?;
-        let conflict = match self.expected {
-            Expected::Version(expected) if expected != actual => Some(expected),
-            _ => None,
-        };
-        if let Some(repeated) = self.earlier_answer(connection).await? {
-            return Ok(repeated);
+    /// The aggregate that it goes to.
+    pub(super) fn aggregate(&self) -> (String, String) {
+        (self.aggregate_type.clone(), self.aggregate_id.clone())
+    }
+
+    /// The ids that its caller gave.
+    pub(super) fn given_ids(&self) -> impl Iterator<Item = Uuid> {
+        self.events.iter().filter_map(|event| event.event_id)
+    }
+
+    fn decide<'a>(&'a self, known: &mut Known, rows: &mut Vec<NewRow<'a>>) -> Result<Writes, Error> {
+        if let Some(repeated) = self.earlier_answer(known)? {
+            return Ok(Writes::Repeated(repeated));
         }
-        if let Some(expected) = conflict {
-            let (aggregate_type, aggregate_id) = (self.aggregate_type.clone(), self.aggregate_id.clone());
+        let version = known.version(&self.aggregate_type, &self.aggregate_id);
+        let actual = *version;
+        if let Expected::Version(expected) = self.expected
+            && expected != actual
+        {
+            let (aggregate_type, aggregate_id) = self.aggregate();
             return Err(Error::Conflict { aggregate_type, aggregate_id, expected, actual });
         }
-        let event_ids: Vec<Uuid> =
-            self.events.iter().map(|event| event.event_id.unwrap_or_else(Uuid::now_v7)).collect();
-        let rows: Vec<NewRow<'_>> = self
-            .events
-            .iter()
-            .zip(&event_ids)
-            .zip(actual + 1..)
-            .map(|((event, &event_id), aggregate_version)| self.row(event, event_id, aggregate_version))
-            .collect();
-        let last = insert(connection, &rows).await?;
-        let count = self.events.len() as u64;
-        let positions = (last.0 + 1 - count..=last.0).map(Position).collect();
-        Ok(Appended { positions, event_ids, aggregate_version: actual + count, repeated: false })
+        let first = rows.len();
+        for ((event, &event_id), aggregate_version) in self.events.iter().zip(&self.event_ids).zip(actual + 1..) {
+            rows.push(self.row(event, event_id, aggregate_version));
+        }
+        *version += self.events.len() as u64;
+        Ok(Writes::New { rows: first..rows.len(), aggregate_version: *version })
     }
 
     fn row<'a>(&'a self, event: &'a NewEvent, event_id: Uuid, aggregate_version: u64) -> NewRow<'a> {
@@ -300,13 +326,11 @@ impl Append {
     }
 
     /// The answer that this append got before, if it is a repetition.
-    async fn earlier_answer(&self, connection: &mut SqliteConnection) -> Result<Option<Appended>, Error> {
-        let ids: Vec<Uuid> = self.events.iter().filter_map(|event| event.event_id).collect();
-        if ids.is_empty() {
-            return Ok(None);
-        }
-        let stored = query::by_ids(connection, &ids).await?;
-        let Some(first) = stored.first() else { return self.refuse_twins(&ids) };
+    fn earlier_answer(&self, known: &Known) -> Result<Option<Appended>, Error> {
+        let mut stored: Vec<&StoredEvent> = self.given_ids().filter_map(|id| known.stored(id)).collect();
+        stored.sort_unstable_by_key(|event| event.position);
+        stored.dedup_by_key(|event| event.position);
+        let Some(first) = stored.first() else { return self.refuse_twins() };
         let same = stored.len() == self.events.len()
             && self.events.iter().zip(&stored).all(|(event, stored)| self.is_same(event, stored));
         if !same {
@@ -322,8 +346,8 @@ impl Append {
     }
 
     /// One list must not hold the same id twice.
-    fn refuse_twins(&self, ids: &[Uuid]) -> Result<Option<Appended>, Error> {
-        let mut sorted = ids.to_vec();
+    fn refuse_twins(&self) -> Result<Option<Appended>, Error> {
+        let mut sorted: Vec<Uuid> = self.given_ids().collect();
         sorted.sort_unstable();
         match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
             Some(pair) => Err(Error::IdTwice { event_id: pair[0] }),
@@ -335,19 +359,4 @@ impl Append {
         event.event_id.is_some_and(|event_id| self.row(event, event_id, stored.aggregate_version).is_stored_as(stored))
             && event.event_timestamp.is_none_or(|at| at == stored.event_timestamp)
     }
-}
-
-async fn current_version(
-    connection: &mut SqliteConnection,
-    aggregate_type: &str,
-    aggregate_id: &str,
-) -> sqlx::Result<u64> {
-    let (version,): (i64,) = sqlx::query_as(
-        "SELECT coalesce(max(aggregate_version), 0) FROM events WHERE aggregate_type = ? AND aggregate_id = ?",
-    )
-    .bind(aggregate_type.to_owned())
-    .bind(aggregate_id.to_owned())
-    .fetch_one(connection)
-    .await?;
-    Ok(u64::try_from(version).unwrap_or(0))
 }

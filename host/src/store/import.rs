@@ -1,17 +1,18 @@
 //! Importing events that have an identity and a place in their aggregate already.
 //! Repeating an import adds nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
-use sqlx::SqliteConnection;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::Store;
 use super::append::Request;
-use super::insert::{NewRow, insert};
-use super::{Store, query};
-use crate::event::{ImportedEvent, Position, StoredEvent};
+use super::insert::NewRow;
+use super::known::Known;
+use crate::event::{ImportedEvent, StoredEvent};
 
 /// Why events can't be imported.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,97 +63,95 @@ impl Store {
         events: &[ImportedEvent],
         ahead: &mut VersionsAhead,
     ) -> Result<usize, ImportFault> {
-        let mut connection = self.readers.acquire().await?;
-        missing(&mut connection, events, ahead).await.map(|rows| rows.len())
+        let mut connection = self.database.read().await?;
+        let mut known = Known::look_ahead(&mut connection, self.database.flavour(), events, ahead).await?;
+        let mut rows = Vec::new();
+        let missing = decide(events, &mut known, &mut rows)?;
+        *ahead = known.into_versions();
+        Ok(missing.len())
     }
 }
 
 /// Versions that aggregates will have once the events that were checked are in.
 pub type VersionsAhead = HashMap<(String, String), u64>;
 
-/// Adds what is missing; gives how many, and the last position.
-pub(super) async fn write(
-    connection: &mut SqliteConnection,
-    events: &[ImportedEvent],
-) -> Result<(usize, Position), ImportFault> {
-    let missing = missing(connection, events, &mut VersionsAhead::new()).await?;
-    if missing.is_empty() {
-        return Ok((0, Position::START));
-    }
-    let rows: Vec<NewRow<'_>> = missing.iter().map(|&index| row(&events[index])).collect();
-    Ok((rows.len(), insert(connection, &rows).await?))
-}
-
-/// Indexes of the events that are not in the store, each checked to fit where it goes.
-async fn missing(
-    connection: &mut SqliteConnection,
-    events: &[ImportedEvent],
-    ahead: &mut VersionsAhead,
-) -> Result<Vec<usize>, ImportFault> {
-    let ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
-    let stored = query::by_ids(connection, &ids).await?;
-    let stored: HashMap<Uuid, StoredEvent> = stored.into_iter().map(|event| (event.event_id, event)).collect();
-    read_versions(connection, events, ahead).await?;
-    let mut missing = Vec::with_capacity(events.len());
-    let mut seen = std::collections::HashSet::with_capacity(events.len());
+/// Puts those of `events` that are not in the store into `rows`, each checked to fit where it
+/// goes; or nothing.
+pub(super) fn decide<'a>(
+    events: &'a [ImportedEvent],
+    known: &mut Known,
+    rows: &mut Vec<NewRow<'a>>,
+) -> Result<Range<usize>, ImportFault> {
+    let first = rows.len();
+    let mut seen = HashSet::with_capacity(events.len());
+    let mut added: Vec<&ImportedEvent> = Vec::new();
+    let mut fault = None;
     for (index, event) in events.iter().enumerate() {
-        if let Some(stored) = stored.get(&event.event_id) {
-            if !is_same(event, stored) {
-                let (id, position) = (event.event_id, stored.position);
-                return Err(ImportFault::at(
-                    index,
-                    format!("event id {id} is taken by another event, at position {position}"),
-                ));
+        match fits(event, known, &mut seen) {
+            Ok(true) => added.push(event),
+            Ok(false) => {}
+            Err(reason) => {
+                fault = Some(ImportFault::at(index, reason));
+                break;
             }
-            continue;
         }
-        if !seen.insert(event.event_id) {
-            return Err(ImportFault::at(index, format!("event id {} occurs twice", event.event_id)));
-        }
-        let version = ahead.entry((event.aggregate_type.clone(), event.aggregate_id.clone())).or_default();
-        if event.aggregate_version != *version + 1 {
-            let (aggregate_type, aggregate_id) = (&event.aggregate_type, &event.aggregate_id);
-            let (given, expected) = (event.aggregate_version, *version + 1);
-            return Err(ImportFault::at(
-                index,
-                format!(
-                    "aggregate {aggregate_type}/{aggregate_id} continues with version {expected}, this event has {given}"
-                ),
-            ));
-        }
-        *version += 1;
-        missing.push(index);
     }
-    Ok(missing)
+    if let Some(fault) = fault {
+        // The others that are decided upon with it go on from where the aggregates are.
+        for event in added {
+            *known.version(&event.aggregate_type, &event.aggregate_id) -= 1;
+        }
+        return Err(fault);
+    }
+    rows.extend(added.into_iter().map(row));
+    Ok(first..rows.len())
 }
 
-/// Adds to `ahead` the stored versions of those aggregates that it does not know yet.
-async fn read_versions(
-    connection: &mut SqliteConnection,
-    events: &[ImportedEvent],
-    ahead: &mut VersionsAhead,
-) -> sqlx::Result<()> {
-    let mut unknown: Vec<(&str, &str)> = events
-        .iter()
-        .filter(|event| !ahead.contains_key(&(event.aggregate_type.clone(), event.aggregate_id.clone())))
-        .map(|event| (event.aggregate_type.as_str(), event.aggregate_id.as_str()))
-        .collect();
-    unknown.sort_unstable();
-    unknown.dedup();
-    let wanted = serde_json::to_string(&unknown).map_err(|fault| sqlx::Error::Encode(fault.into()))?;
-    let versions: Vec<(String, String, i64)> = sqlx::query_as(
-        "SELECT value ->> 0, value ->> 1, \
-                (SELECT coalesce(max(aggregate_version), 0) FROM events \
-                 WHERE aggregate_type = value ->> 0 AND aggregate_id = value ->> 1) \
-         FROM json_each(?)",
-    )
-    .bind(wanted)
-    .fetch_all(connection)
-    .await?;
-    for (aggregate_type, aggregate_id, version) in versions {
-        ahead.insert((aggregate_type, aggregate_id), u64::try_from(version).unwrap_or(0));
+/// Whether `event` is to be added; or why it can't be.
+fn fits(event: &ImportedEvent, known: &mut Known, seen: &mut HashSet<Uuid>) -> Result<bool, String> {
+    let id = event.event_id;
+    if let Some(stored) = known.stored(id) {
+        return if is_same(event, stored) {
+            Ok(false)
+        } else {
+            Err(format!("event id {id} is taken by another event, at position {}", stored.position))
+        };
     }
-    Ok(())
+    if !seen.insert(id) {
+        return Err(format!("event id {id} occurs twice"));
+    }
+    let version = known.version(&event.aggregate_type, &event.aggregate_id);
+    if event.aggregate_version != *version + 1 {
+        let (aggregate_type, aggregate_id) = (&event.aggregate_type, &event.aggregate_id);
+        let (given, expected) = (event.aggregate_version, *version + 1);
+        return Err(format!(
+            "aggregate {aggregate_type}/{aggregate_id} continues with version {expected}, this event has {given}"
+        ));
+    }
+    *version += 1;
+    Ok(true)
+}
+
+/// Takes out of `requests` those that name an event which an earlier one of them names too,
+/// and what comes after them.
+pub(super) fn split_off_repetitions(requests: &mut Vec<Request>) -> Vec<Request> {
+    let mut named = HashSet::new();
+    let is_new = |request: &Request| match request {
+        Request::Append { append, .. } => {
+            let ids: HashSet<Uuid> = append.given_ids().collect();
+            let is_new = named.is_disjoint(&ids);
+            named.extend(ids);
+            is_new
+        }
+        Request::Import { events, .. } => {
+            let ids: HashSet<Uuid> = events.iter().map(|event| event.event_id).collect();
+            let is_new = named.is_disjoint(&ids);
+            named.extend(ids);
+            is_new
+        }
+    };
+    let repeated = requests.iter().map(is_new).position(|is_new| !is_new);
+    requests.split_off(repeated.unwrap_or(requests.len()))
 }
 
 fn row(event: &ImportedEvent) -> NewRow<'_> {

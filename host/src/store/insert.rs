@@ -1,15 +1,13 @@
 //! Writing events: many rows a statement.
 
-use sqlx::{AssertSqlSafe, SqliteConnection};
 use uuid::Uuid;
 
-use crate::database::pieces;
+use super::{mysql, postgres, sqlite};
+use crate::database::{Link, Session};
 use crate::event::{Position, StoredEvent, Timestamp};
 
-/// Rows of one INSERT. 12 values each keep it far below SQLite's 32,766 parameters.
-const ROWS_PER_STATEMENT: usize = 128;
-
 /// An event as it is written.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct NewRow<'a> {
     pub(super) event_id: Uuid,
     pub(super) event_type: &'a str,
@@ -24,6 +22,11 @@ pub(super) struct NewRow<'a> {
     pub(super) metadata: Option<&'a str>,
     pub(super) event_data: &'a str,
 }
+
+/// The columns of a row, in the order in which they are written.
+pub(super) const COLUMNS: &str = "event_id, event_type, event_version, aggregate_type, aggregate_id, aggregate_version, \
+                                  event_timestamp, user_id, correlation_id, causation_id, metadata, event_data";
+pub(super) const COLUMN_COUNT: usize = 12;
 
 impl NewRow<'_> {
     /// Whether `stored` is this event. When it happened and its place in the aggregate
@@ -40,40 +43,20 @@ impl NewRow<'_> {
             && self.metadata.unwrap_or("{}") == stored.metadata.get()
             && self.event_data == stored.event_data.get()
     }
+
+    pub(super) fn version_as_sql(&self) -> i64 {
+        i64::try_from(self.aggregate_version).unwrap_or(i64::MAX)
+    }
 }
 
-/// Writes `rows` in order, inside the caller's transaction, and gives the last position.
-pub(super) async fn insert(connection: &mut SqliteConnection, rows: &[NewRow<'_>]) -> sqlx::Result<Position> {
-    let mut last = Position::START;
-    for piece in pieces(rows.len(), ROWS_PER_STATEMENT) {
-        let mut query = sqlx::query(AssertSqlSafe(statement(piece.len())));
-        for row in &rows[piece] {
-            query = query
-                .bind(row.event_id.as_bytes().to_vec())
-                .bind(row.event_type.to_owned())
-                .bind(row.event_version)
-                .bind(row.aggregate_type.to_owned())
-                .bind(row.aggregate_id.to_owned())
-                .bind(i64::try_from(row.aggregate_version).unwrap_or(i64::MAX))
-                .bind(row.event_timestamp.0)
-                .bind(row.user_id.map(str::to_owned))
-                .bind(row.correlation_id.map(str::to_owned))
-                .bind(row.causation_id.map(str::to_owned))
-                .bind(row.metadata.map(str::to_owned))
-                .bind(row.event_data.to_owned());
-        }
-        last = Position::from_sql(query.execute(&mut *connection).await?.last_insert_rowid());
+/// Writes `rows` in order, inside the caller's transaction, and gives their positions.
+pub(super) async fn insert(session: &mut dyn Session, rows: &[NewRow<'_>]) -> sqlx::Result<Vec<Position>> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(last)
-}
-
-fn statement(rows: usize) -> String {
-    let mut sql = String::from(
-        "INSERT INTO events (event_id, event_type, event_version, aggregate_type, aggregate_id, aggregate_version, \
-         event_timestamp, user_id, correlation_id, causation_id, metadata, event_data) VALUES ",
-    );
-    for row in 0..rows {
-        sql.push_str(if row == 0 { "(?,?,?,?,?,?,?,?,?,?,?,?)" } else { ",(?,?,?,?,?,?,?,?,?,?,?,?)" });
+    match session.link() {
+        Link::Sqlite(connection) => sqlite::insert(connection, rows).await,
+        Link::Postgres(connection) => postgres::insert(connection, rows).await,
+        Link::MySql(connection) => mysql::insert(connection, rows).await,
     }
-    sql
 }

@@ -3,13 +3,21 @@
 //! Level 1: knows events and databases; knows no projection and no guest.
 
 mod append;
+mod columns;
+mod head;
 mod import;
 mod insert;
+mod known;
+mod lookup;
+mod mysql;
 mod open;
 mod page;
+mod postgres;
 mod query;
+mod sqlite;
 
 pub use append::{Appended, Error, Expected};
+pub use head::Hold;
 pub use import::{ImportFault, VersionsAhead};
 pub use open::Store;
 pub use page::Page;

@@ -3,20 +3,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::SqlitePool;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
-use super::append::Appender;
-use super::{Error, append::Request};
-use crate::database::{Database, Error as DatabaseError};
+use super::append::{Appender, Request};
+use super::head::Head;
+use super::{Error, Hold};
+use crate::database::{Concern, Database, Error as DatabaseError};
 use crate::event::Position;
 use crate::limits::Limits;
 
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "events", include_str!("../../../migrations/sqlite/store/0001_events.sql"))];
-
-/// Readers of one store at once; further ones wait.
-const READERS: u32 = 8;
+const CONCERN: Concern = Concern {
+    name: "event store",
+    table: "fantascope_store_migrations",
+    mark: "events",
+    migrations: &[(
+        1,
+        "events",
+        [
+            include_str!("../../../migrations/sqlite/store/0001_events.sql"),
+            include_str!("../../../migrations/postgres/store/0001_events.sql"),
+            include_str!("../../../migrations/mysql/store/0001_events.sql"),
+        ],
+    )],
+    needs: &[("events", &["SELECT", "INSERT"])],
+};
 
 /// Appends that wait to be written; further callers wait.
 const APPENDS_WAITING: usize = 1_024;
@@ -24,10 +34,9 @@ const APPENDS_WAITING: usize = 1_024;
 /// The event store. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pub(super) readers: SqlitePool,
+    pub(super) database: Database,
     pub(super) appends: mpsc::Sender<Request>,
-    head: watch::Receiver<Position>,
-    heard: Arc<watch::Sender<Position>>,
+    pub(super) head: Arc<Head>,
     pub(super) limits: Limits,
 }
 
@@ -37,40 +46,31 @@ impl Store {
     /// # Errors
     /// If the database can't be migrated or read.
     pub async fn open(database: &Database, limits: &Limits) -> Result<Self, DatabaseError> {
-        database.migrate("fantascope_store_migrations", MIGRATIONS).await?;
-        let open = |source| DatabaseError::Open { path: database.path().to_owned(), source };
-        let readers = database.readers(READERS);
-        let (heard, head) = watch::channel(read_head(&readers).await.map_err(open)?);
-        let heard = Arc::new(heard);
+        database.migrate(&CONCERN).await?;
+        let fault = |source| DatabaseError::Open { database: database.name().to_owned(), source };
+        let head = Arc::new(Head::open(database).await.map_err(fault)?);
         let (appends, requests) = mpsc::channel(APPENDS_WAITING);
-        let appender = Appender::open(database.clone(), Arc::clone(&heard)).await.map_err(open)?;
-        tokio::spawn(appender.run(requests));
-        Ok(Self { readers, appends, head, heard, limits: limits.clone() })
+        tokio::spawn(Appender::new(database.clone(), Arc::clone(&head)).run(requests));
+        tokio::spawn(super::head::listen(database.clone(), Arc::downgrade(&head)));
+        Ok(Self { database: database.clone(), appends, head, limits: limits.clone() })
     }
 
-    /// The position of the last event that is known to be committed.
+    /// The position up to which the store can be read without missing anything: whatever
+    /// stands there or before is committed.
     #[must_use]
     pub fn head(&self) -> Position {
-        *self.head.borrow()
+        self.head.position()
     }
 
-    /// Waits until there is an event after `position`: at once when this process
-    /// appends it, within `poll` when another one does.
+    /// Waits until there is an event after `position`: at once when this process appends it,
+    /// or the database notifies of it; else it is looked for, at intervals that grow from a few
+    /// milliseconds while nothing happens. `poll` is the longest on a file; a server is asked
+    /// once a second at the least.
     ///
     /// # Errors
     /// If the database can't be read.
     pub async fn wait_beyond(&self, position: Position, poll: Duration) -> Result<Position, Error> {
-        let mut head = self.head.clone();
-        loop {
-            let known = *head.borrow_and_update();
-            if known > position {
-                return Ok(known);
-            }
-            tokio::select! {
-                changed = head.changed() => if changed.is_err() { return Err(Error::Closed) },
-                () = tokio::time::sleep(poll) => { self.refresh_head().await?; }
-            }
-        }
+        Ok(self.head.wait_beyond(position, poll).await?)
     }
 
     /// Reads the head anew, for other processes may have appended.
@@ -78,17 +78,18 @@ impl Store {
     /// # Errors
     /// If the database can't be read.
     pub async fn refresh_head(&self) -> Result<Position, Error> {
-        let head = read_head(&self.readers).await.map_err(Error::Database)?;
-        self.heard.send_if_modified(|known| {
-            let grown = head > *known;
-            *known = head.max(*known);
-            grown
-        });
-        Ok(head)
+        Ok(self.head.refresh().await?)
     }
-}
 
-async fn read_head(readers: &SqlitePool) -> sqlx::Result<Position> {
-    let (head,): (i64,) = sqlx::query_as("SELECT coalesce(max(position), 0) FROM events").fetch_one(readers).await?;
-    Ok(Position::from_sql(head))
+    /// What keeps the head from following the last append, if something does for a while.
+    #[must_use]
+    pub fn hold(&self) -> Option<Hold> {
+        self.head.hold()
+    }
+
+    /// Where the events are.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
 }

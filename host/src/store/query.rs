@@ -1,14 +1,13 @@
 //! Reading events one by one, for people and for other programs.
 
 use serde_json::value::RawValue;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{AssertSqlSafe, QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::{Error, Store};
+use crate::database::{Row, Value, query};
 use crate::event::{Position, StoredEvent, Timestamp};
 
-const COLUMNS: &str = "position, event_id, event_type, event_version, aggregate_type, aggregate_id, aggregate_version, \
+pub(super) const COLUMNS: &str = "position, event_id, event_type, event_version, aggregate_type, aggregate_id, aggregate_version, \
                        event_timestamp, user_id, correlation_id, causation_id, metadata, event_data";
 
 /// Which events to read. What is not set does not restrict.
@@ -30,24 +29,29 @@ impl Store {
     /// # Errors
     /// If the database can't be read.
     pub async fn events(&self, filter: &Filter, limit: usize) -> Result<Vec<StoredEvent>, Error> {
-        let mut query = QueryBuilder::<Sqlite>::new(format!("SELECT {COLUMNS} FROM events WHERE position > "));
-        query.push_bind(filter.after.to_sql());
+        let mut sql = format!("SELECT {COLUMNS} FROM events WHERE position > ?");
+        let mut values = vec![Value::from(filter.after.to_sql())];
         let texts = [
-            (" AND event_type = ", &filter.event_type),
-            (" AND aggregate_type = ", &filter.aggregate_type),
-            (" AND aggregate_id = ", &filter.aggregate_id),
-            (" AND correlation_id = ", &filter.correlation_id),
+            (" AND event_type = ?", &filter.event_type),
+            (" AND aggregate_type = ?", &filter.aggregate_type),
+            (" AND aggregate_id = ?", &filter.aggregate_id),
+            (" AND correlation_id = ?", &filter.correlation_id),
         ];
         for (condition, value) in texts {
             if let Some(value) = value {
-                query.push(condition).push_bind(value.clone());
+                sql.push_str(condition);
+                values.push(value.clone().into());
             }
         }
         if let Some(since) = filter.since {
-            query.push(" AND event_timestamp >= ").push_bind(since.0);
+            sql.push_str(" AND event_timestamp >= ?");
+            values.push(Value::Instant(since.0));
         }
-        query.push(" ORDER BY position LIMIT ").push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
-        let rows = query.build().fetch_all(&self.readers).await?;
+        sql.push_str(" ORDER BY position LIMIT ?");
+        values.push(i64::try_from(limit).unwrap_or(i64::MAX).into());
+        let mut connection = self.database.read().await?;
+        let query = values.into_iter().fold(query(sql), |query, value| query.bind(value));
+        let rows = query.all(&mut connection).await?;
         rows.iter().map(|row| decode(row).map_err(Error::from)).collect()
     }
 
@@ -56,12 +60,9 @@ impl Store {
     /// # Errors
     /// If the database can't be read.
     pub async fn position_before(&self, time: Timestamp) -> Result<Option<Position>, Error> {
-        let first: Option<i64> =
-            sqlx::query_scalar("SELECT position FROM events WHERE event_timestamp > ? ORDER BY position LIMIT 1")
-                .bind(time.0)
-                .fetch_optional(&self.readers)
-                .await?;
-        Ok(first.map(|first| Position::from_sql(first - 1)))
+        let first = query("SELECT position FROM events WHERE event_timestamp > ? ORDER BY position LIMIT 1");
+        let first = self.one(first.bind(Value::Instant(time.0))).await?;
+        Ok(first.map(|row| row.get("position")).transpose()?.map(|first: i64| Position::from_sql(first - 1)))
     }
 
     /// The last event before `position`, if there is one.
@@ -69,12 +70,9 @@ impl Store {
     /// # Errors
     /// If the database can't be read.
     pub async fn last_before(&self, position: Position) -> Result<Option<(Position, Uuid)>, Error> {
-        let last: Option<(i64, Vec<u8>)> =
-            sqlx::query_as("SELECT position, event_id FROM events WHERE position < ? ORDER BY position DESC LIMIT 1")
-                .bind(position.to_sql())
-                .fetch_optional(&self.readers)
-                .await?;
-        Ok(last.and_then(|(position, id)| Some((Position::from_sql(position), Uuid::from_slice(&id).ok()?))))
+        let last = query("SELECT position, event_id FROM events WHERE position < ? ORDER BY position DESC LIMIT 1");
+        let Some(row) = self.one(last.bind(position.to_sql())).await? else { return Ok(None) };
+        Ok(Some((Position::from_sql(row.get("position")?), row.get("event_id")?)))
     }
 
     /// The id of the event at `position`, if there is one.
@@ -82,11 +80,8 @@ impl Store {
     /// # Errors
     /// If the database can't be read.
     pub async fn event_id_at(&self, position: Position) -> Result<Option<Uuid>, Error> {
-        let id: Option<(Vec<u8>,)> = sqlx::query_as("SELECT event_id FROM events WHERE position = ?")
-            .bind(position.to_sql())
-            .fetch_optional(&self.readers)
-            .await?;
-        Ok(id.and_then(|(bytes,)| Uuid::from_slice(&bytes).ok()))
+        let id = query("SELECT event_id FROM events WHERE position = ?").bind(position.to_sql());
+        Ok(self.one(id).await?.map(|row| row.get("event_id")).transpose()?)
     }
 
     /// Where the event with id `event_id` stands, if it is here.
@@ -94,11 +89,8 @@ impl Store {
     /// # Errors
     /// If the database can't be read.
     pub async fn position_of(&self, event_id: Uuid) -> Result<Option<Position>, Error> {
-        let position: Option<(i64,)> = sqlx::query_as("SELECT position FROM events WHERE event_id = ?")
-            .bind(event_id.as_bytes().to_vec())
-            .fetch_optional(&self.readers)
-            .await?;
-        Ok(position.map(|(position,)| Position::from_sql(position)))
+        let position = query("SELECT position FROM events WHERE event_id = ?").bind(event_id);
+        Ok(self.one(position).await?.map(|row| row.get("position")).transpose()?.map(Position::from_sql))
     }
 
     /// When the event at `position` happened, if there is one.
@@ -106,43 +98,34 @@ impl Store {
     /// # Errors
     /// If the database can't be read.
     pub async fn timestamp_at(&self, position: Position) -> Result<Option<Timestamp>, Error> {
-        let at: Option<(i64,)> = sqlx::query_as("SELECT event_timestamp FROM events WHERE position = ?")
-            .bind(position.to_sql())
-            .fetch_optional(&self.readers)
-            .await?;
-        Ok(at.map(|(at,)| Timestamp(at)))
+        let at = query("SELECT event_timestamp FROM events WHERE position = ?").bind(position.to_sql());
+        Ok(self.one(at).await?.map(|row| row.instant("event_timestamp")).transpose()?.map(Timestamp))
+    }
+
+    async fn one(&self, query: crate::database::Query) -> Result<Option<Row>, Error> {
+        Ok(query.optional(&mut self.database.read().await?).await?)
     }
 }
 
-/// Those events of `ids` that are stored, in the order of positions.
-pub(super) async fn by_ids(connection: &mut SqliteConnection, ids: &[Uuid]) -> sqlx::Result<Vec<StoredEvent>> {
-    let wanted: Vec<String> = ids.iter().map(|id| id.simple().to_string()).collect();
-    let wanted = serde_json::to_string(&wanted).map_err(|fault| sqlx::Error::Encode(fault.into()))?;
-    let sql = format!(
-        "SELECT {COLUMNS} FROM events WHERE event_id IN (SELECT unhex(value) FROM json_each(?)) ORDER BY position"
-    );
-    let rows = sqlx::query(AssertSqlSafe(sql)).bind(wanted).fetch_all(connection).await?;
-    rows.iter().map(decode).collect()
-}
-
-fn decode(row: &SqliteRow) -> sqlx::Result<StoredEvent> {
-    let unsigned = |column: &str| row.try_get::<i64, _>(column).map(|value| u64::try_from(value).unwrap_or(0));
+pub(super) fn decode(row: &Row) -> sqlx::Result<StoredEvent> {
+    let unsigned = |column: &str| row.get::<i64>(column).map(|value| u64::try_from(value).unwrap_or(0));
+    // `json` of PostgreSQL is a text that is sent as it was written.
+    let json = |column: &str| row.raw_text(column);
     let bad_json = |fault: serde_json::Error| sqlx::Error::Decode(fault.into());
-    let metadata: Option<String> = row.try_get("metadata")?;
+    let metadata: Option<String> = json("metadata")?;
     Ok(StoredEvent {
         position: Position(unsigned("position")?),
-        event_id: Uuid::from_slice(row.try_get::<&[u8], _>("event_id")?)
-            .map_err(|fault| sqlx::Error::Decode(fault.into()))?,
-        event_type: row.try_get("event_type")?,
+        event_id: row.get("event_id")?,
+        event_type: row.get("event_type")?,
         event_version: u32::try_from(unsigned("event_version")?).unwrap_or(u32::MAX),
-        aggregate_type: row.try_get("aggregate_type")?,
-        aggregate_id: row.try_get("aggregate_id")?,
+        aggregate_type: row.get("aggregate_type")?,
+        aggregate_id: row.get("aggregate_id")?,
         aggregate_version: unsigned("aggregate_version")?,
-        event_timestamp: Timestamp(row.try_get("event_timestamp")?),
-        user_id: row.try_get("user_id")?,
-        correlation_id: row.try_get("correlation_id")?,
-        causation_id: row.try_get("causation_id")?,
+        event_timestamp: Timestamp(row.instant("event_timestamp")?),
+        user_id: row.get("user_id")?,
+        correlation_id: row.get("correlation_id")?,
+        causation_id: row.get("causation_id")?,
         metadata: RawValue::from_string(metadata.unwrap_or_else(|| "{}".to_owned())).map_err(bad_json)?,
-        event_data: RawValue::from_string(row.try_get("event_data")?).map_err(bad_json)?,
+        event_data: RawValue::from_string(json("event_data")?.unwrap_or_default()).map_err(bad_json)?,
     })
 }

@@ -27,7 +27,7 @@ pub(crate) struct Host {
 
 /// What a host over the store in `folder` serves.
 pub(crate) async fn api(folder: &std::path::Path, limits: Limits) -> Api {
-    let database = Database::open(&format!("sqlite:{}/store.sqlite", folder.display())).await.expect("a database");
+    let database = Database::at(&format!("sqlite:{}/store.sqlite", folder.display())).await.expect("a database");
     let store = Store::open(&database, &limits).await.expect("a store");
     let read_model = ReadModel::open(&database).await.expect("read models");
     let deployments = Deployments::open(Foundation {

@@ -334,6 +334,6 @@ async fn a_store_of_another_program_or_a_newer_version_is_not_touched() {
     sqlx::query("PRAGMA application_id = 7").execute(&mut raw).await.unwrap();
     raw.close().await.unwrap();
     let url = format!("sqlite:{}", place.path("store.sqlite").display());
-    let fault = fantascope::database::Database::open(&url).await.unwrap_err().to_string();
+    let fault = fantascope::database::Database::at(&url).await.unwrap_err().to_string();
     assert!(fault.contains("a database of another program"), "{fault}");
 }

@@ -57,7 +57,7 @@ impl Place {
     }
 
     pub(crate) async fn database(&self) -> Database {
-        Database::open(&format!("sqlite:{}", self.path("store.sqlite").display())).await.unwrap()
+        Database::at(&format!("sqlite:{}", self.path("store.sqlite").display())).await.unwrap()
     }
 
     pub(crate) async fn store(&self) -> Store {

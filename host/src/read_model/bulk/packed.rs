@@ -1,11 +1,10 @@
-//! Rows in bulk: SQL makes one JSON text of them, which is cut into columns here.
+//! Rows of SQLite: SQL makes one JSON text of them, which is cut into columns here.
 //! A row fetched through sqlx costs several times as much.
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
-use serde_json::{Map, Value};
 
-use super::ddl::quote;
 use crate::change::{Cells, Column, ColumnDefinition, ColumnType};
+use crate::database::quote;
 
 /// The SQL expressions of `columns` of table or alias `of`, as `decode` expects them.
 pub(super) fn expressions(of: &str, columns: &[ColumnDefinition]) -> Vec<String> {
@@ -59,19 +58,6 @@ pub(super) fn decode(json: &str, columns: &[ColumnDefinition]) -> serde_json::Re
     let mut deserializer = serde_json::Deserializer::from_str(json);
     RowsSeed(&mut decoded).deserialize(&mut deserializer)?;
     Ok((decoded.numbers, decoded.columns))
-}
-
-/// Cuts like `decode`, and gives each number with its row as people read it.
-pub(super) fn decode_objects(
-    json: &str,
-    columns: &[ColumnDefinition],
-) -> serde_json::Result<Vec<(u32, Map<String, Value>)>> {
-    let (numbers, cells) = decode(json, columns)?;
-    let object = |row: usize| -> Map<String, Value> {
-        let cells = columns.iter().zip(&cells);
-        cells.map(|(column, cells)| (column.name.to_string(), cells.to_json(column.of_type, row))).collect()
-    };
-    Ok(numbers.into_iter().enumerate().map(|(row, number)| (number, object(row))).collect())
 }
 
 struct Decoded {

@@ -1,0 +1,147 @@
+//! A database: opened, looked over, and ready to give connections.
+
+use std::sync::Arc;
+
+use sqlx::postgres::PgListener;
+
+use super::session::{Begun, Connection, Pooled, Transaction};
+use super::{Address, Dialect, Error, Flavour, mysql, postgres, sqlite};
+use super::Connections;
+
+/// Whether a commit outlives a power failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Synced to disk before the commit returns: for events.
+    Full,
+    /// Never torn, but the last commits may be gone after a power failure: for
+    /// read models, which are folded again from the checkpoint that went with them.
+    /// MySQL has no such choice by session.
+    Normal,
+}
+
+/// A database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Database {
+    name: Arc<str>,
+    pub(super) engine: Engine,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Engine {
+    Sqlite(sqlite::Sqlite),
+    Postgres(postgres::Pools),
+    MySql(mysql::Pools),
+}
+
+impl Database {
+    /// Opens the database at `address`; a file is made where there is none.
+    ///
+    /// # Errors
+    /// If it can't be reached, or is not fit for use; nothing was written then.
+    pub async fn open(address: &Address, connections: &Connections) -> Result<Self, Error> {
+        let name: Arc<str> = address.to_string().into();
+        let engine = match address {
+            Address::Sqlite(path) => Engine::Sqlite(sqlite::Sqlite::open(path.clone(), connections.max).await?),
+            Address::Postgres(options) => Engine::Postgres(postgres::Pools::open(&name, options, connections).await?),
+            Address::MySql(options) => Engine::MySql(mysql::Pools::open(&name, options, connections).await?),
+        };
+        Ok(Self { name, engine })
+    }
+
+    /// Opens the database at `url`, with connections as by default.
+    ///
+    /// # Errors
+    /// As [`Database::open`], and if `url` is none.
+    pub async fn at(url: &str) -> Result<Self, Error> {
+        let address = Address::parse(url, None).map_err(Error::Url)?;
+        Self::open(&address, &Connections::default()).await
+    }
+
+    /// What it is called in messages.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whose SQL it speaks.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        match self.engine {
+            Engine::Sqlite(_) => Dialect::Sqlite,
+            Engine::Postgres(_) => Dialect::Postgres,
+            Engine::MySql(_) => Dialect::MySql,
+        }
+    }
+
+    /// Whose server it is, of those that speak as MySQL does.
+    #[must_use]
+    pub fn flavour(&self) -> Flavour {
+        match &self.engine {
+            Engine::MySql(pools) => pools.flavour,
+            _ => Flavour::MySql,
+        }
+    }
+
+    /// A connection for reading. What it reads is committed, and each statement sees anew.
+    ///
+    /// # Errors
+    /// If none becomes free in time, or the server is away.
+    pub async fn read(&self) -> sqlx::Result<Connection> {
+        Ok(Connection(match &self.engine {
+            Engine::Sqlite(file) => Pooled::Sqlite(file.readers.acquire().await?),
+            Engine::Postgres(pools) => Pooled::Postgres(pools.readers.acquire().await?),
+            Engine::MySql(pools) => Pooled::MySql(pools.readers.acquire().await?),
+        }))
+    }
+
+    /// Begins a transaction that writes. On SQLite it waits for the turn to write, and has it
+    /// alone; elsewhere several write at once.
+    ///
+    /// # Errors
+    /// As [`Database::read`].
+    pub async fn begin(&self, durability: Durability) -> sqlx::Result<Transaction> {
+        Ok(Transaction(match &self.engine {
+            Engine::Sqlite(file) => Begun::Sqlite(file.begin(durability).await?),
+            Engine::Postgres(pools) => Begun::Postgres(match durability {
+                Durability::Full => pools.writers.begin().await?,
+                Durability::Normal => pools.writers.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await?,
+            }),
+            Engine::MySql(pools) => Begun::MySql(pools.writers.begin().await?),
+        }))
+    }
+
+    /// Begins to look at the database as it stands now, whatever is committed meanwhile.
+    ///
+    /// # Errors
+    /// As [`Database::read`].
+    pub async fn snapshot(&self) -> sqlx::Result<Transaction> {
+        Ok(Transaction(match &self.engine {
+            Engine::Sqlite(file) => {
+                let mut transaction = file.readers.begin().await?;
+                // What a transaction sees is fixed by the first read in it, not by its beginning.
+                sqlx::query("SELECT 1 FROM sqlite_schema LIMIT 1").fetch_optional(&mut *transaction).await?;
+                Begun::SqliteSnapshot(transaction)
+            }
+            Engine::Postgres(pools) => {
+                Begun::Postgres(pools.readers.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+            }
+            Engine::MySql(pools) => {
+                // Only the next transaction of the session is like that.
+                let begin = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
+                             START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+                Begun::MySql(pools.readers.begin_with(begin).await?)
+            }
+        }))
+    }
+
+    /// Listens to the notifications of `channel`, where the database has such.
+    ///
+    /// # Errors
+    /// If the server is away.
+    pub async fn listen(&self, channel: &str) -> sqlx::Result<Option<PgListener>> {
+        let Engine::Postgres(pools) = &self.engine else { return Ok(None) };
+        let mut listener = PgListener::connect_with(&pools.readers).await?;
+        listener.listen(channel).await?;
+        Ok(Some(listener))
+    }
+}

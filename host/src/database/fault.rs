@@ -1,0 +1,76 @@
+//! What can go wrong with a database as a whole.
+
+use super::address::EXPECTED;
+
+/// What can go wrong with a database as a whole, each with the way out.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0}")]
+    Url(String),
+    #[error("the SQLite library is {found}, but only {needed} and later keep a database safe")]
+    Library { found: String, needed: &'static str },
+    #[error("`{database}` is a server of version {found}: this program needs {needed} or later")]
+    TooOld { database: String, found: String, needed: &'static str },
+    #[error("`{database}` keeps texts as {found}: make a database with the encoding UTF8")]
+    Encoding { database: String, found: String },
+    #[error(
+        "`{database}` takes no writes (it is a replica, or set to be read only): give the URL of the primary, which alone knows what is still on its way"
+    )]
+    ReadOnly { database: String },
+    #[error("`{database}` is a database of another program{sign}: give this one a database or a schema of its own")]
+    Foreign { database: String, sign: String },
+    #[error("`{database}` was written by a newer version of fantascope: run that version, or restore an older copy")]
+    Newer { database: String },
+    #[error(
+        "`{database}`: migration {number} of the {concern} was broken off before its end: restore a copy, or, if there is nothing in it yet, drop its tables and those whose names begin with `fantascope_`"
+    )]
+    HalfMigrated { database: String, concern: &'static str, number: i64 },
+    #[error("`{database}`: the user `{user}` needs the right {right}: grant it, or let an administrator run this once")]
+    Rights { database: String, user: String, right: String },
+    #[error("`{database}` lets nobody in with this user and password ({reason})")]
+    Credentials { database: String, reason: String },
+    #[error("`{database}` is not there ({reason}): make it, or correct the URL, which reads {EXPECTED}")]
+    NoDatabase { database: String, reason: String },
+    #[error("cannot open `{database}`: {source}")]
+    Open { database: String, source: sqlx::Error },
+    #[error("cannot migrate `{database}`: {source}")]
+    Migrate { database: String, source: Box<sqlx::migrate::MigrateError> },
+}
+
+impl Error {
+    /// What `source`, met while opening `database`, comes to.
+    pub(super) fn open(database: &str, source: sqlx::Error) -> Self {
+        let database = database.to_owned();
+        let Some(fault) = source.as_database_error() else { return Self::Open { database, source } };
+        let reason = fault.message().to_owned();
+        // SQLSTATE of PostgreSQL, and of MySQL, which has but a few of its own.
+        match fault.code().as_deref() {
+            Some("28P01" | "28000") => Self::Credentials { database, reason },
+            Some("3D000") => Self::NoDatabase { database, reason },
+            Some("42000") if mysql_number(fault) == Some(1049) => Self::NoDatabase { database, reason },
+            Some("42000") if matches!(mysql_number(fault), Some(1044 | 1045)) => Self::Credentials { database, reason },
+            _ => Self::Open { database, source },
+        }
+    }
+}
+
+/// The number that MySQL gives a fault.
+pub(super) fn mysql_number(fault: &dyn sqlx::error::DatabaseError) -> Option<u16> {
+    fault.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().map(sqlx::mysql::MySqlDatabaseError::number)
+}
+
+/// Whether `fault` says that a row with this key is there already.
+#[must_use]
+pub fn is_taken(fault: &sqlx::Error) -> bool {
+    fault.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+}
+
+/// Whether to try the same again at once may well help: what stood in the way was another
+/// transaction.
+#[must_use]
+pub fn is_passing(fault: &sqlx::Error) -> bool {
+    let Some(fault) = fault.as_database_error() else { return false };
+    // Serialisation failure, deadlock, lock not available; in MySQL: deadlock, lock wait timeout.
+    matches!(fault.code().as_deref(), Some("40001" | "40P01" | "55P03"))
+        || matches!(mysql_number(fault), Some(1213 | 1205))
+}

@@ -1,0 +1,127 @@
+//! MySQL and MariaDB: sessions as this program wants them, and what a server must be.
+
+use std::time::Duration;
+
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, MySqlPool};
+
+use super::{Connections, Error};
+
+const OLDEST_MARIADB: [u32; 2] = [10, 11];
+const OLDEST_MYSQL: [u32; 2] = [8, 0];
+const OLDEST_NAME: &str = "MariaDB 10.11 or MySQL 8.0";
+
+/// Statements that a connection keeps prepared.
+const STATEMENTS: usize = 256;
+
+/// Pools of one server's database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Pools {
+    pub(super) readers: MySqlPool,
+    pub(super) writers: MySqlPool,
+    pub(super) flavour: Flavour,
+}
+
+/// Whose server it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    MySql,
+    MariaDb,
+}
+
+impl Flavour {
+    /// The collation under which texts are equal only if their bytes are: also in the spaces
+    /// at their ends, which others of this family do not see.
+    #[must_use]
+    pub fn exact_collation(self) -> &'static str {
+        match self {
+            Self::MySql => "utf8mb4_0900_bin",
+            Self::MariaDb => "utf8mb4_nopad_bin",
+        }
+    }
+}
+
+impl Pools {
+    /// Looks the server over, and makes pools, which connect when they are asked.
+    pub(super) async fn open(
+        database: &str,
+        options: &MySqlConnectOptions,
+        connections: &Connections,
+    ) -> Result<Self, Error> {
+        let options = options.clone().statement_cache_capacity(STATEMENTS).disable_statement_logging();
+        let open = |fault| Error::open(database, fault);
+        let mut connection = connect(&options, connections.wait_max).await.map_err(open)?;
+        let flavour = check(database, &mut connection).await?;
+        drop(sqlx::Connection::close(connection).await);
+        let settings = settings(flavour, connections);
+        let pool = |max: u32| {
+            let settings = settings.clone();
+            let pool = MySqlPoolOptions::new().max_connections(max).acquire_timeout(connections.wait_max);
+            let pool = pool.idle_timeout(connections.idle_transaction_max / 2);
+            // A connection that is gone shows itself at the first statement, and is tried anew then.
+            pool.test_before_acquire(false)
+                .after_connect(move |connection, _| {
+                    let settings = settings.clone();
+                    Box::pin(async move { connection.execute(AssertSqlSafe(settings)).await.map(|_| ()) })
+                })
+                .connect_lazy_with(options.clone())
+        };
+        Ok(Self { readers: pool(connections.readers()), writers: pool(connections.writers()), flavour })
+    }
+}
+
+/// What every session begins with.
+fn settings(flavour: Flavour, connections: &Connections) -> String {
+    let wait = connections.lock_wait_max.as_secs().max(1);
+    let idle = connections.idle_transaction_max.as_secs().max(1);
+    // A transaction that its owner leaves alone, for it is stopped or cut off, would keep
+    // others from taking its work over. MySQL knows no such bound, but ends idle sessions.
+    let idle = match flavour {
+        Flavour::MariaDb => format!("idle_transaction_timeout = {idle}"),
+        Flavour::MySql => format!("wait_timeout = {idle}"),
+    };
+    format!(
+        "SET SESSION sql_mode = 'ANSI_QUOTES,PIPES_AS_CONCAT,STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_ZERO_DATE,\
+         NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO', SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, \
+         SESSION innodb_lock_wait_timeout = {wait}, SESSION lock_wait_timeout = {wait}, SESSION {idle}"
+    )
+}
+
+async fn connect(options: &MySqlConnectOptions, wait: Duration) -> sqlx::Result<MySqlConnection> {
+    tokio::time::timeout(wait, options.connect()).await.map_err(|_| sqlx::Error::PoolTimedOut)?
+}
+
+async fn check(database: &str, connection: &mut MySqlConnection) -> Result<Flavour, Error> {
+    let (found, read_only): (String, bool) = sqlx::query_as("SELECT version(), @@global.read_only")
+        .fetch_one(connection)
+        .await
+        .map_err(|fault| Error::open(database, fault))?;
+    let database = database.to_owned();
+    let flavour = if found.contains("MariaDB") { Flavour::MariaDb } else { Flavour::MySql };
+    let oldest = if flavour == Flavour::MariaDb { OLDEST_MARIADB } else { OLDEST_MYSQL };
+    if version(&found) < oldest {
+        return Err(Error::TooOld { database, found, needed: OLDEST_NAME });
+    }
+    if read_only {
+        return Err(Error::ReadOnly { database });
+    }
+    Ok(flavour)
+}
+
+/// The first two numbers of a version.
+fn version(text: &str) -> [u32; 2] {
+    let mut parts = text.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
+    std::array::from_fn(|_| parts.next().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_versions() {
+        assert_eq!(version("10.11.19-MariaDB-0+deb12u1"), [10, 11]);
+        assert_eq!(version("8.0.36"), [8, 0]);
+        assert!(version("5.7.44-log") < OLDEST_MYSQL && version("10.6.1-MariaDB") < OLDEST_MARIADB);
+    }
+}

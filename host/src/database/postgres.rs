@@ -1,0 +1,71 @@
+//! PostgreSQL: sessions as this program wants them, and what a server must be.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, PgConnection, PgPool};
+
+use super::{Connections, Error};
+
+/// As `server_version_num` counts.
+const OLDEST: i64 = 150_000;
+const OLDEST_NAME: &str = "15";
+
+/// Statements that a connection keeps prepared.
+const STATEMENTS: usize = 256;
+
+/// Pools of one server's database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Pools {
+    pub(super) readers: PgPool,
+    pub(super) writers: PgPool,
+}
+
+impl Pools {
+    /// Looks the server over, and makes pools, which connect when they are asked.
+    pub(super) async fn open(database: &str, options: &PgConnectOptions, connections: &Connections) -> Result<Self, Error> {
+        // A transaction that its owner leaves alone, for it is stopped or cut off, would keep
+        // others from taking its work over; and nobody waits for a lock for ever.
+        let idle = connections.idle_transaction_max.as_millis().to_string();
+        let wait = connections.lock_wait_max.as_millis().to_string();
+        let options = options
+            .clone()
+            .statement_cache_capacity(STATEMENTS)
+            .options([("idle_in_transaction_session_timeout", idle), ("lock_timeout", wait), ("timezone", "UTC".into())])
+            .disable_statement_logging();
+        let mut connection = connect(&options, connections.wait_max).await.map_err(|fault| Error::open(database, fault))?;
+        check(database, &mut connection).await?;
+        drop(sqlx::Connection::close(connection).await);
+        let pool = |max: u32| {
+            let pool = PgPoolOptions::new().max_connections(max).acquire_timeout(connections.wait_max);
+            // A connection that is gone shows itself at the first statement, and is tried anew then.
+            pool.test_before_acquire(false).connect_lazy_with(options.clone())
+        };
+        Ok(Self { readers: pool(connections.readers()), writers: pool(connections.writers()) })
+    }
+}
+
+async fn connect(options: &PgConnectOptions, wait: Duration) -> sqlx::Result<PgConnection> {
+    tokio::time::timeout(wait, options.connect()).await.map_err(|_| sqlx::Error::PoolTimedOut)?
+}
+
+async fn check(database: &str, connection: &mut PgConnection) -> Result<(), Error> {
+    let (number, found, encoding, standby, read_only): (String, String, String, bool, String) = sqlx::query_as(
+        "SELECT current_setting('server_version_num'), current_setting('server_version'), \
+         current_setting('server_encoding'), pg_is_in_recovery(), current_setting('transaction_read_only')",
+    )
+    .fetch_one(connection)
+    .await
+    .map_err(|fault| Error::open(database, fault))?;
+    let database = database.to_owned();
+    if number.parse::<i64>().unwrap_or(0) < OLDEST {
+        return Err(Error::TooOld { database, found, needed: OLDEST_NAME });
+    }
+    if standby || read_only == "on" {
+        return Err(Error::ReadOnly { database });
+    }
+    if encoding != "UTF8" {
+        return Err(Error::Encoding { database, found: encoding });
+    }
+    Ok(())
+}

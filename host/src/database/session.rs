@@ -1,0 +1,147 @@
+//! Connections and transactions, whatever the database.
+
+use std::sync::Arc;
+
+use sqlx::mysql::MySqlConnection;
+use sqlx::pool::PoolConnection;
+use sqlx::{MySql, PgConnection, Postgres, Sqlite, SqliteConnection};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::{Dialect, Durability};
+
+/// Something that statements can be run on.
+pub trait Session: Send {
+    /// The connection beneath.
+    fn link(&mut self) -> Link<'_>;
+
+    /// Whose SQL it speaks.
+    fn dialect(&mut self) -> Dialect {
+        match self.link() {
+            Link::Sqlite(_) => Dialect::Sqlite,
+            Link::Postgres(_) => Dialect::Postgres,
+            Link::MySql(_) => Dialect::MySql,
+        }
+    }
+}
+
+/// A connection of one of the databases.
+#[derive(Debug)]
+pub enum Link<'c> {
+    Sqlite(&'c mut SqliteConnection),
+    Postgres(&'c mut PgConnection),
+    MySql(&'c mut MySqlConnection),
+}
+
+/// A connection for reading; it goes back to its pool when dropped.
+#[derive(Debug)]
+pub struct Connection(pub(super) Pooled);
+
+#[derive(Debug)]
+pub(super) enum Pooled {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+    MySql(PoolConnection<MySql>),
+}
+
+impl Session for Connection {
+    fn link(&mut self) -> Link<'_> {
+        match &mut self.0 {
+            Pooled::Sqlite(connection) => Link::Sqlite(connection),
+            Pooled::Postgres(connection) => Link::Postgres(connection),
+            Pooled::MySql(connection) => Link::MySql(connection),
+        }
+    }
+}
+
+/// A transaction. Dropped without [`Transaction::commit`] nothing of it is done.
+#[derive(Debug)]
+pub struct Transaction(pub(super) Begun);
+
+#[derive(Debug)]
+pub(super) enum Begun {
+    /// One that writes, with the turn to do so.
+    Sqlite(SqliteWriting),
+    SqliteSnapshot(sqlx::Transaction<'static, Sqlite>),
+    Postgres(sqlx::Transaction<'static, Postgres>),
+    MySql(sqlx::Transaction<'static, MySql>),
+}
+
+/// The connections with which a file is written, one of each durability. Whoever holds them
+/// has the turn to write, in the order of asking: without it writers of this process would
+/// meet in SQLite's busy handler, which sleeps instead of queueing.
+#[derive(Debug, Default)]
+pub(super) struct Writers {
+    full: Option<SqliteConnection>,
+    normal: Option<SqliteConnection>,
+}
+
+impl Writers {
+    fn of(&mut self, durability: Durability) -> &mut Option<SqliteConnection> {
+        match durability {
+            Durability::Full => &mut self.full,
+            Durability::Normal => &mut self.normal,
+        }
+    }
+}
+
+/// A transaction of SQLite that writes. If it is not committed its connection is closed: SQLite
+/// ends a transaction by itself when the disk is full, and sqlx would not know of it.
+#[derive(Debug)]
+pub(super) struct SqliteWriting {
+    connection: SqliteConnection,
+    durability: Durability,
+    turn: OwnedMutexGuard<Writers>,
+}
+
+impl SqliteWriting {
+    /// Waits for the turn, and begins on the connection that is there or on one from `open`.
+    pub(super) async fn begin<F>(
+        writers: &Arc<Mutex<Writers>>,
+        durability: Durability,
+        open: impl FnOnce() -> F,
+    ) -> sqlx::Result<Self>
+    where
+        F: Future<Output = sqlx::Result<SqliteConnection>>,
+    {
+        let mut turn = Arc::clone(writers).lock_owned().await;
+        let mut connection = match turn.of(durability).take() {
+            Some(connection) => connection,
+            None => open().await?,
+        };
+        // A deferred transaction that writes later fails at once if another process writes.
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await?;
+        Ok(Self { connection, durability, turn })
+    }
+
+    async fn commit(mut self) -> sqlx::Result<()> {
+        sqlx::query("COMMIT").execute(&mut self.connection).await?;
+        *self.turn.of(self.durability) = Some(self.connection);
+        Ok(())
+    }
+}
+
+impl Session for Transaction {
+    fn link(&mut self) -> Link<'_> {
+        match &mut self.0 {
+            Begun::Sqlite(writing) => Link::Sqlite(&mut writing.connection),
+            Begun::SqliteSnapshot(transaction) => Link::Sqlite(transaction),
+            Begun::Postgres(transaction) => Link::Postgres(transaction),
+            Begun::MySql(transaction) => Link::MySql(transaction),
+        }
+    }
+}
+
+impl Transaction {
+    /// Makes it so, all at once.
+    ///
+    /// # Errors
+    /// If the database fails: then it may have been done, or not.
+    pub async fn commit(self) -> sqlx::Result<()> {
+        match self.0 {
+            Begun::Sqlite(writing) => writing.commit().await,
+            Begun::SqliteSnapshot(transaction) => transaction.commit().await,
+            Begun::Postgres(transaction) => transaction.commit().await,
+            Begun::MySql(transaction) => transaction.commit().await,
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! MySQL and MariaDB: many rows a statement; keys to read by travel as one JSON text.
+
+use sqlx::mysql::{MySqlArguments, MySqlConnection};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, MySql, Row as _};
+use time::PrimitiveDateTime;
+
+use super::cells::{expressions, push_mysql};
+use super::sqlite::{keys_as_json, statement};
+use crate::change::{Cells, Column, ColumnDefinition, ColumnType, Keys, TableDefinition, VersionId};
+use crate::database::{Dialect, Flavour, date_time, pieces, quote};
+use crate::read_model::TableChanges;
+use crate::read_model::ddl::{names, physical_table};
+
+/// Values that one statement binds at the most; the server takes 65,535.
+const VALUES_PER_STATEMENT: usize = 16_000;
+
+/// Rows that one DELETE names at the most: with many more the server gives up looking each one
+/// up, and goes through the table.
+const DELETES_PER_STATEMENT: usize = 512;
+
+/// Statements of one table that do not depend on the batch.
+#[derive(Debug)]
+pub(in crate::read_model) struct Statements {
+    insert: String,
+    row: String,
+    on_conflict: String,
+    delete: String,
+    key: String,
+    types: Vec<ColumnType>,
+    key_columns: usize,
+}
+
+impl Statements {
+    pub(super) fn new(id: &VersionId, table: &TableDefinition) -> Self {
+        let physical = quote(&physical_table(id, &table.name));
+        let quoted = |columns: &[ColumnDefinition]| -> Vec<String> {
+            columns.iter().map(|column| quote(column.name.as_str())).collect()
+        };
+        let key = quoted(table.key());
+        Self {
+            insert: format!(
+                "INSERT INTO {physical} ({}) VALUES ",
+                names(table.columns.iter().map(|column| &column.name))
+            ),
+            row: format!("({})", Dialect::MySql.places(1, table.columns.len())),
+            on_conflict: Dialect::MySql.on_conflict(&key, &quoted(table.values())),
+            delete: format!("DELETE FROM {physical} WHERE ({}) IN (", key.join(", ")),
+            key: format!("({})", Dialect::MySql.places(1, table.key_columns)),
+            types: table.columns.iter().map(|column| column.of_type).collect(),
+            key_columns: table.key_columns,
+        }
+    }
+
+    /// `key_rows` are the rows of those keys that are put; value columns hold one row for each.
+    pub(super) async fn put(
+        &self,
+        connection: &mut MySqlConnection,
+        changed: &TableChanges,
+        key_rows: &[usize],
+    ) -> sqlx::Result<()> {
+        let (keys, values) = self.types.split_at(self.key_columns);
+        for piece in pieces(key_rows.len(), VALUES_PER_STATEMENT / self.types.len()) {
+            let sql = statement(&self.insert, &self.row, piece.len(), &self.on_conflict);
+            let mut query = sqlx::query(AssertSqlSafe(sql));
+            for row in piece {
+                for (column, &of_type) in changed.keys.columns.iter().zip(keys) {
+                    query = bind(query, column, of_type, key_rows[row])?;
+                }
+                for (column, &of_type) in changed.changes.columns.iter().zip(values) {
+                    query = bind(query, column, of_type, row)?;
+                }
+            }
+            query.execute(&mut *connection).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn delete(
+        &self,
+        connection: &mut MySqlConnection,
+        changed: &TableChanges,
+        key_rows: &[usize],
+    ) -> sqlx::Result<()> {
+        for piece in pieces(key_rows.len(), DELETES_PER_STATEMENT) {
+            let sql = statement(&self.delete, &self.key, piece.len(), ")");
+            let mut query = sqlx::query(AssertSqlSafe(sql));
+            for row in piece {
+                for (column, &of_type) in changed.keys.columns.iter().zip(&self.types) {
+                    query = bind(query, column, of_type, key_rows[row])?;
+                }
+            }
+            query.execute(&mut *connection).await?;
+        }
+        Ok(())
+    }
+}
+
+fn bind<'q>(
+    query: Query<'q, MySql, MySqlArguments>,
+    column: &Column,
+    of_type: ColumnType,
+    row: usize,
+) -> sqlx::Result<Query<'q, MySql, MySqlArguments>> {
+    if column.is_null(row) {
+        return Ok(query.bind(None::<i64>));
+    }
+    Ok(match &column.cells {
+        Cells::Booleans(values) => query.bind(values[row] != 0),
+        Cells::Integers(values) if of_type == ColumnType::Timestamp => {
+            let at: PrimitiveDateTime = date_time(values[row])?;
+            query.bind(at)
+        }
+        Cells::Integers(values) => query.bind(values[row]),
+        Cells::Floats(values) => query.bind(values[row]),
+        Cells::Texts(texts) => query.bind(texts.get(row).to_owned()),
+        Cells::Blobs(blobs) => query.bind(blobs.get(row).to_owned()),
+    })
+}
+
+/// Which of `keys` there are, and the values of their rows.
+pub(super) async fn read(
+    connection: &mut MySqlConnection,
+    flavour: Flavour,
+    id: &VersionId,
+    table: &TableDefinition,
+    keys: &Keys,
+) -> sqlx::Result<(Vec<u32>, Vec<Column>)> {
+    let mut wanted = vec!["n FOR ORDINALITY".to_owned()];
+    let mut same = Vec::new();
+    for (number, column) in table.key().iter().enumerate() {
+        let (of_type, value) = key_column(column.of_type, number, flavour);
+        wanted.push(format!("k{number} {of_type} PATH '$[{number}]'"));
+        same.push(format!("t.{} = {value}", quote(column.name.as_str())));
+    }
+    let mut selected = vec!["w.n".to_owned()];
+    selected.extend(expressions(Dialect::MySql, "t", table.values()));
+    // Key after key, in their order: else the server may go through the whole table.
+    let sql = format!(
+        "SELECT {} FROM JSON_TABLE(?, '$[*]' COLUMNS ({})) AS w STRAIGHT_JOIN {} t ON {} ORDER BY w.n",
+        selected.join(", "),
+        wanted.join(", "),
+        quote(&physical_table(id, &table.name)),
+        same.join(" AND ")
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(keys_as_json(&with_dates(table, keys)?)).fetch_all(connection).await?;
+    let mut numbers = Vec::with_capacity(rows.len());
+    let mut columns: Vec<Column> = table.values().iter().map(|column| Column::empty(column.of_type)).collect();
+    for row in &rows {
+        let number: i64 = row.try_get(0)?;
+        numbers.push(u32::try_from(number - 1).unwrap_or_default());
+        for (index, (column, definition)) in columns.iter_mut().zip(table.values()).enumerate() {
+            push_mysql(column, definition.of_type, row, index + 1)?;
+        }
+    }
+    Ok((numbers, columns))
+}
+
+/// How a key's column travels in JSON, and what it is compared as.
+fn key_column(of_type: ColumnType, number: usize, flavour: Flavour) -> (&'static str, String) {
+    let name = format!("w.k{number}");
+    match of_type {
+        ColumnType::Boolean | ColumnType::Integer => ("BIGINT", name),
+        ColumnType::Timestamp => ("VARCHAR(40)", format!("CAST({name} AS DATETIME(6))")),
+        ColumnType::Decimal => ("VARCHAR(50)", format!("CAST({name} AS DECIMAL(65,30))")),
+        ColumnType::Bytes | ColumnType::Uuid => ("VARCHAR(6144)", format!("UNHEX({name})")),
+        ColumnType::Text | ColumnType::Json | ColumnType::Float => {
+            ("VARCHAR(768) CHARACTER SET utf8mb4", format!("({name} COLLATE {})", flavour.exact_collation()))
+        }
+    }
+}
+
+/// `keys`, with times as the texts that MySQL reads.
+fn with_dates(table: &TableDefinition, keys: &Keys) -> sqlx::Result<Keys> {
+    let mut keys = keys.clone();
+    for (column, definition) in keys.columns.iter_mut().zip(table.key()) {
+        if let (ColumnType::Timestamp, Cells::Integers(values)) = (definition.of_type, &column.cells) {
+            let texts = values.iter().map(|&at| date_time(at).map(|at| at.to_string()));
+            let texts: Vec<String> = texts.collect::<sqlx::Result<_>>()?;
+            column.cells = Cells::Texts(texts.iter().map(String::as_str).collect());
+        }
+    }
+    Ok(keys)
+}

@@ -1,0 +1,244 @@
+//! Up to where the store can be read without missing anything.
+//!
+//! With one writer that is the last position. With many it is not: positions are drawn when
+//! events are inserted, but seen when they are committed, and one that was drawn early may be
+//! seen late. So each appender shows, before it draws, that it is in flight, and the head stays
+//! below what is. `postgres` and `mysql` say how; no clock is asked, and nothing is skipped.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, watch};
+
+use super::{mysql, postgres};
+use crate::database::{Database, Dialect, query};
+use crate::event::{Position, Timestamp};
+
+/// How long is waited before looking again: first, and at most while an appender is in flight
+/// or when nothing has come for a while.
+const LOOK_FIRST: Duration = Duration::from_millis(2);
+const LOOK_IN_FLIGHT: Duration = Duration::from_millis(50);
+const LOOK_IDLE: Duration = Duration::from_secs(1);
+
+/// An appender that is in flight for so long is worth a word.
+const HOLD_MIN: Duration = Duration::from_secs(1);
+/// … and a line in the log, again and again.
+const ALERT_FIRST: Duration = Duration::from_secs(5);
+const ALERT_AGAIN: Duration = Duration::from_secs(60);
+
+/// How long is waited for a notification before it is looked whether the store still is used.
+const LISTEN: Duration = Duration::from_secs(5);
+
+/// What keeps the head from following the last append.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Everything up to here can be read.
+    pub at: Position,
+    /// Since when it is so.
+    pub since: Timestamp,
+    /// The sessions with an append that is not committed, the oldest first, for people; empty
+    /// if the database does not tell this user.
+    pub sessions: Vec<String>,
+}
+
+/// What one look found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Look {
+    /// Everything up to here can be read.
+    pub(super) safe: Position,
+    /// Whether appenders are in flight.
+    pub(super) in_flight: bool,
+}
+
+/// The head of a store.
+#[derive(Debug)]
+pub(super) struct Head {
+    database: Database,
+    known: watch::Sender<Position>,
+    /// Somebody says that there may be more.
+    woken: Notify,
+    /// What was seen of the gates so far; whoever looks holds it.
+    gates: tokio::sync::Mutex<mysql::Gates>,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    hold: Option<(Hold, Instant)>,
+    alerted: Option<Instant>,
+}
+
+impl Head {
+    pub(super) async fn open(database: &Database) -> sqlx::Result<Self> {
+        let head = Self {
+            database: database.clone(),
+            known: watch::channel(Position::START).0,
+            woken: Notify::new(),
+            gates: tokio::sync::Mutex::default(),
+            held: Mutex::default(),
+        };
+        head.refresh().await?;
+        Ok(head)
+    }
+
+    pub(super) fn position(&self) -> Position {
+        *self.known.borrow()
+    }
+
+    /// What was appended up to here is committed.
+    pub(super) fn reached(&self, position: Position) {
+        self.known.send_if_modified(|known| {
+            let grown = position > *known;
+            *known = position.max(*known);
+            grown
+        });
+    }
+
+    /// Says that there may be more.
+    pub(super) fn wake(&self) {
+        self.woken.notify_one();
+    }
+
+    /// Looks, and gives the head.
+    pub(super) async fn refresh(&self) -> sqlx::Result<Position> {
+        self.look().await?;
+        Ok(self.position())
+    }
+
+    async fn look(&self) -> sqlx::Result<Look> {
+        let look = match self.database.dialect() {
+            Dialect::Sqlite => {
+                let mut connection = self.database.read().await?;
+                let row = query("SELECT coalesce(max(position), 0) AS last FROM events").one(&mut connection).await?;
+                Look { safe: Position::from_sql(row.get("last")?), in_flight: false }
+            }
+            Dialect::Postgres => postgres::look(&mut self.database.read().await?).await?,
+            Dialect::MySql => {
+                let mut gates = self.gates.lock().await;
+                gates.look(&mut self.database.read().await?, self.position()).await?
+            }
+        };
+        self.note(look);
+        self.reached(look.safe);
+        Ok(look)
+    }
+
+    pub(super) async fn wait_beyond(&self, position: Position, poll: Duration) -> sqlx::Result<Position> {
+        let is_file = self.database.dialect() == Dialect::Sqlite;
+        let mut known = self.known.subscribe();
+        let mut pause = if is_file { poll } else { LOOK_FIRST.min(poll) };
+        loop {
+            let head = *known.borrow_and_update();
+            if head > position {
+                return Ok(head);
+            }
+            let look = tokio::select! {
+                changed = known.changed() => {
+                    changed.map_err(|_| sqlx::Error::PoolClosed)?;
+                    continue;
+                }
+                () = self.woken.notified() => {
+                    let look = self.look().await?;
+                    pause = LOOK_FIRST.min(poll);
+                    look
+                }
+                () = tokio::time::sleep(pause) => self.look().await?,
+            };
+            if !is_file {
+                let most = if look.in_flight { LOOK_IN_FLIGHT } else { LOOK_IDLE.max(poll) };
+                pause = (pause * 3 / 2).min(most);
+                self.alert().await?;
+            }
+        }
+    }
+
+    pub(super) fn hold(&self) -> Option<Hold> {
+        let held = self.held();
+        held.hold.as_ref().filter(|(_, since)| since.elapsed() > HOLD_MIN).map(|(hold, _)| hold.clone())
+    }
+
+    fn note(&self, look: Look) {
+        let mut held = self.held();
+        let is_new = held.hold.as_ref().is_none_or(|(hold, _)| hold.at != look.safe);
+        if !look.in_flight {
+            *held = Held::default();
+        } else if is_new {
+            let hold = Hold { at: look.safe, since: Timestamp::now(), sessions: Vec::new() };
+            *held = Held { hold: Some((hold, Instant::now())), alerted: None };
+        }
+    }
+
+    /// Names those who hold the head, once they have for long, and then now and again.
+    async fn alert(&self) -> sqlx::Result<()> {
+        let due = {
+            let held = self.held();
+            let lasts = held.hold.as_ref().map(|(_, since)| since.elapsed()).unwrap_or_default();
+            match held.alerted {
+                None => lasts > HOLD_MIN,
+                Some(last) => last.elapsed() > ALERT_AGAIN || (lasts > ALERT_FIRST && last.elapsed() > ALERT_FIRST),
+            }
+        };
+        if !due {
+            return Ok(());
+        }
+        let mut connection = self.database.read().await?;
+        let sessions = match self.database.dialect() {
+            Dialect::Postgres => postgres::holders(&mut connection).await,
+            _ => mysql::holders(&mut connection, self.database.flavour()).await,
+        };
+        // Not every user may see the sessions of others.
+        let sessions = sessions.unwrap_or_else(|fault| vec![format!("a session that this user can't see ({fault})")]);
+        let mut held = self.held();
+        held.alerted = Some(Instant::now());
+        let Some((hold, since)) = held.hold.as_mut() else { return Ok(()) };
+        hold.sessions = sessions;
+        if since.elapsed() > ALERT_FIRST {
+            tracing::warn!(
+                position = hold.at.0,
+                seconds = since.elapsed().as_secs(),
+                "no event after position {} can be read, for an append before them is neither committed nor rolled back, by {}",
+                hold.at,
+                if hold.sessions.is_empty() { "an unknown session".to_owned() } else { hold.sessions.join(", or ") }
+            );
+        }
+        Ok(())
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+        // Each change is one assignment.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wakes the head whenever the database notifies of an append, as long as the store is used.
+pub(super) async fn listen(database: Database, head: Weak<Head>) {
+    let mut pause = LOOK_FIRST;
+    while head.strong_count() > 0 {
+        let mut listener = match database.listen(postgres::CHANNEL).await {
+            Ok(Some(listener)) => listener,
+            // The database has nothing of the kind.
+            Ok(None) => return,
+            Err(fault) => {
+                tracing::debug!("can't listen to appends, so they are looked for: {fault}");
+                pause = (pause * 2).min(LISTEN);
+                tokio::time::sleep(pause).await;
+                continue;
+            }
+        };
+        pause = LOOK_FIRST;
+        loop {
+            let heard = tokio::time::timeout(LISTEN, listener.try_recv()).await;
+            let Some(head): Option<Arc<Head>> = head.upgrade() else { return };
+            match heard {
+                // Nothing, for a while.
+                Err(_) => {}
+                Ok(Ok(Some(_))) => head.wake(),
+                // The connection was lost, and what was said meanwhile with it.
+                Ok(Ok(None) | Err(_)) => {
+                    head.wake();
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! MySQL and MariaDB: many appenders at once, none of which waits for another or for the reader.
+//!
+//! Before an appender draws a position, a trigger takes a share lock for its transaction, on one
+//! of many gates: the one whose turn it is by the clock of the server. The reader looks which
+//! gates are free in one statement that waits for nobody and leaves nothing locked. Once each
+//! gate was free at some moment after the last committed position was looked at, whoever drew
+//! a position up to there has ended. As the turn moves on, a gate is free sooner or later
+//! however many append; the clock decides how soon, never what is seen.
+
+use std::collections::HashSet;
+
+use sqlx::mysql::{MySqlConnection, MySqlRow};
+use sqlx::{AssertSqlSafe, Row as _};
+use time::PrimitiveDateTime;
+
+use super::Error;
+use super::columns::{Columns, Fields};
+use super::head::Look;
+use super::insert::{COLUMN_COUNT, COLUMNS, NewRow};
+use crate::database::{Dialect, Flavour, Session, date_time, micros, pieces, query};
+use crate::event::{Batch, Position};
+
+/// Rows of one INSERT.
+const ROWS_PER_STATEMENT: usize = 256;
+
+/// What was seen of the gates.
+#[derive(Debug, Default)]
+pub(super) struct Gates {
+    /// The position that is waited for, and the gates that were not yet free since it was seen.
+    awaited: Option<(Position, HashSet<i64>)>,
+}
+
+impl Gates {
+    /// Up to where a statement that begins now may read, where `known` is what was found before.
+    pub(super) async fn look(&mut self, session: &mut dyn Session, known: Position) -> sqlx::Result<Look> {
+        let (last, mut closed) = match self.awaited.take() {
+            Some(awaited) => awaited,
+            None => {
+                let row = query("SELECT coalesce(max(position), 0) AS last FROM events").one(session).await?;
+                let last = Position::from_sql(row.get("last")?);
+                if last <= known {
+                    return Ok(Look { safe: known, in_flight: false });
+                }
+                (last, HashSet::new())
+            }
+        };
+        let all = closed.is_empty();
+        if all {
+            for row in query("SELECT slot FROM fantascope_gates").all(session).await? {
+                closed.insert(row.get("slot")?);
+            }
+        }
+        for row in query("SELECT slot FROM fantascope_gates FOR UPDATE SKIP LOCKED").all(session).await? {
+            closed.remove(&row.get("slot")?);
+        }
+        if closed.is_empty() {
+            return Ok(Look { safe: last, in_flight: false });
+        }
+        self.awaited = Some((last, closed));
+        Ok(Look { safe: known, in_flight: true })
+    }
+}
+
+/// The sessions that may have appended and not committed, the oldest first.
+pub(super) async fn holders(session: &mut dyn Session, flavour: Flavour) -> sqlx::Result<Vec<String>> {
+    // MySQL says who holds which lock. MariaDB tells only of locks that somebody waits for:
+    // there it is one of those transactions that have locked rows and written some.
+    let sql = match flavour {
+        Flavour::MySql => {
+            "SELECT DISTINCT CAST(p.id AS CHAR) AS session, p.user AS name, p.host AS host, p.command AS command, \
+                    CAST(t.trx_started AS CHAR) AS since \
+             FROM performance_schema.data_locks l \
+             JOIN performance_schema.threads h ON h.thread_id = l.thread_id \
+             JOIN information_schema.processlist p ON p.id = h.processlist_id \
+             JOIN information_schema.innodb_trx t ON t.trx_mysql_thread_id = p.id \
+             WHERE l.object_schema = database() AND l.object_name = 'fantascope_gates' AND l.lock_type = 'RECORD' \
+             ORDER BY since LIMIT 5"
+        }
+        Flavour::MariaDb => {
+            "SELECT CAST(p.id AS CHAR) AS session, p.user AS name, p.host AS host, p.command AS command, \
+                    CAST(t.trx_started AS CHAR) AS since \
+             FROM information_schema.innodb_trx t \
+             JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id \
+             WHERE t.trx_rows_locked > 0 AND t.trx_rows_modified > 0 AND p.db = database() \
+             ORDER BY t.trx_started LIMIT 5"
+        }
+    };
+    let session_of = |row: &crate::database::Row| {
+        let text = |column: &str| row.get::<String>(column);
+        Ok(format!(
+            "session {} of user {} from {} ({}), in a transaction since {}",
+            text("session")?,
+            text("name")?,
+            text("host")?,
+            text("command")?.to_lowercase(),
+            text("since")?
+        ))
+    };
+    query(sql).all(session).await?.iter().map(session_of).collect()
+}
+
+pub(super) async fn insert(connection: &mut MySqlConnection, rows: &[NewRow<'_>]) -> sqlx::Result<Vec<Position>> {
+    let mut positions = Vec::with_capacity(rows.len());
+    for piece in pieces(rows.len(), ROWS_PER_STATEMENT) {
+        let row = format!("({})", Dialect::MySql.places(1, COLUMN_COUNT));
+        let sql = format!("INSERT INTO events ({COLUMNS}) VALUES {}", vec![row; piece.len()].join(","));
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for row in &rows[piece.clone()] {
+            query = query
+                .bind(row.event_id)
+                .bind(row.event_type.to_owned())
+                .bind(row.event_version)
+                .bind(row.aggregate_type.to_owned())
+                .bind(row.aggregate_id.to_owned())
+                .bind(row.version_as_sql())
+                .bind(date_time(row.event_timestamp.0)?)
+                .bind(row.user_id.map(str::to_owned))
+                .bind(row.correlation_id.map(str::to_owned))
+                .bind(row.causation_id.map(str::to_owned))
+                .bind(row.metadata.map(str::to_owned))
+                .bind(row.event_data.to_owned());
+        }
+        // Rows of one such statement are numbered one after the other, and the first is told.
+        let first = query.execute(&mut *connection).await?.last_insert_id();
+        positions.extend((first..first + piece.len() as u64).map(Position));
+    }
+    Ok(positions)
+}
+
+/// All events after `after`, up to `up_to`.
+pub(super) async fn page(connection: &mut MySqlConnection, after: Position, up_to: Position) -> Result<Batch, Error> {
+    let rows = sqlx::query(
+        "SELECT position, event_id, event_type, event_version, aggregate_type, aggregate_id, aggregate_version, \
+         event_timestamp, user_id, correlation_id, causation_id, metadata, event_data \
+         FROM events WHERE position > ? AND position <= ? ORDER BY position",
+    )
+    .bind(after.to_sql())
+    .bind(up_to.to_sql())
+    .fetch_all(connection)
+    .await?;
+    let mut columns = Columns::default();
+    for row in &rows {
+        columns.push(&fields(row)?)?;
+    }
+    Ok(columns.into_batch())
+}
+
+fn fields(row: &MySqlRow) -> Result<Fields<'_>, Error> {
+    let number = |index: usize| row.try_get::<i64, _>(index).map(i64::cast_unsigned);
+    let text = |index: usize| row.try_get::<Option<&str>, _>(index).map(Option::unwrap_or_default);
+    let position = number(0)?;
+    let event_id = row.try_get::<&[u8], _>(1)?.try_into();
+    let corrupt = |reason: &str| Error::Corrupt { position: Position(position), reason: reason.to_owned() };
+    Ok(Fields {
+        position,
+        event_id: event_id.map_err(|_| corrupt("`event_id` is not of 16 bytes"))?,
+        event_type: text(2)?,
+        event_version: u32::try_from(number(3)?).unwrap_or(u32::MAX),
+        aggregate_type: text(4)?,
+        aggregate_id: text(5)?,
+        aggregate_version: number(6)?,
+        event_timestamp: micros(row.try_get::<PrimitiveDateTime, _>(7)?),
+        user_id: text(8)?,
+        correlation_id: text(9)?,
+        causation_id: text(10)?,
+        metadata: text(11)?,
+        event_data: text(12)?,
+    })
+}

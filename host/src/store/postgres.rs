@@ -1,0 +1,117 @@
+//! PostgreSQL: many appenders at once, none of which waits for another or for the reader.
+//!
+//! Before an appender draws a position, a trigger takes a lock for its transaction that bears
+//! the last position drawn so far, shared, so that it waits for nobody. The head is the lesser
+//! of the last position drawn, which is looked at first, and the least of these locks. Whoever
+//! draws a position up to there has committed before that, and a statement that begins after it
+//! sees what it wrote.
+
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row as _};
+use uuid::Uuid;
+
+use super::Error;
+use super::columns::{Columns, Fields};
+use super::head::Look;
+use super::insert::{COLUMNS, NewRow};
+use crate::database::{PgInstant, Session, query};
+use crate::event::{Batch, Position, Timestamp};
+
+/// Where an append is made known of.
+pub(super) const CHANNEL: &str = "fantascope_events";
+
+/// Up to where a statement that begins now may read.
+pub(super) async fn look(session: &mut dyn Session) -> sqlx::Result<Look> {
+    let row = query("SELECT safe, appenders FROM fantascope_tail()").one(session).await?;
+    Ok(Look { safe: Position::from_sql(row.get("safe")?), in_flight: row.get::<i64>("appenders")? > 0 })
+}
+
+/// The sessions that have appended and not committed, the oldest first.
+pub(super) async fn holders(session: &mut dyn Session) -> sqlx::Result<Vec<String>> {
+    let rows = query(
+        "SELECT coalesce('session ' || pid, 'prepared transaction ' || coalesce(prepared, '?')) \
+                || coalesce(' of user ' || usename, '') || coalesce(' (' || nullif(application_name, '') || ')', '') \
+                || coalesce(' from ' || host(client_addr), '') || coalesce(', ' || state, '') AS session, \
+                (extract(epoch FROM xact_start) * 1000000)::bigint AS since FROM fantascope_holders() LIMIT 5",
+    );
+    let session_of = |row: &crate::database::Row| {
+        let since = row.get::<Option<i64>>("since")?.map(|since| format!(", in a transaction since {}", Timestamp(since)));
+        Ok(format!("{}{}", row.get::<String>("session")?, since.unwrap_or_default()))
+    };
+    rows.all(session).await?.iter().map(session_of).collect()
+}
+
+pub(super) async fn insert(connection: &mut PgConnection, rows: &[NewRow<'_>]) -> sqlx::Result<Vec<Position>> {
+    let sql = statement();
+    let optional = |of: for<'a> fn(&NewRow<'a>) -> Option<&'a str>| -> Vec<Option<&str>> { rows.iter().map(of).collect() };
+    let texts = |of: for<'a> fn(&NewRow<'a>) -> &'a str| -> Vec<&str> { rows.iter().map(of).collect() };
+    let query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .bind(rows.iter().map(|row| row.event_id).collect::<Vec<Uuid>>())
+        .bind(texts(|row| row.event_type))
+        .bind(rows.iter().map(|row| i64::from(row.event_version)).collect::<Vec<i64>>())
+        .bind(texts(|row| row.aggregate_type))
+        .bind(texts(|row| row.aggregate_id))
+        .bind(rows.iter().map(NewRow::version_as_sql).collect::<Vec<i64>>())
+        .bind(rows.iter().map(|row| PgInstant(row.event_timestamp.0)).collect::<Vec<PgInstant>>())
+        .bind(optional(|row| row.user_id))
+        .bind(optional(|row| row.correlation_id))
+        .bind(optional(|row| row.causation_id))
+        .bind(optional(|row| row.metadata))
+        .bind(texts(|row| row.event_data));
+    let positions: Vec<i64> = query.fetch_all(connection).await?;
+    Ok(positions.into_iter().map(Position::from_sql).collect())
+}
+
+/// Rows are inserted, and so numbered, in the order of the arrays.
+fn statement() -> String {
+    format!(
+        "INSERT INTO events ({COLUMNS}) SELECT event_id, event_type, event_version, aggregate_type, aggregate_id, \
+         aggregate_version, event_timestamp, user_id, correlation_id, causation_id, metadata::json, event_data::json \
+         FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[], \
+         $8::text[], $9::text[], $10::text[], $11::text[], $12::text[]) WITH ORDINALITY AS u({COLUMNS}, n) \
+         ORDER BY n RETURNING position"
+    )
+}
+
+/// All events after `after`, up to `up_to`.
+pub(super) async fn page(connection: &mut PgConnection, after: Position, up_to: Position) -> Result<Batch, Error> {
+    let rows = sqlx::query(
+        "SELECT position, event_id, event_type, event_version, aggregate_type, aggregate_id, aggregate_version, \
+         event_timestamp, user_id, correlation_id, causation_id, metadata, event_data \
+         FROM events WHERE position > $1 AND position <= $2 ORDER BY position",
+    )
+    .bind(after.to_sql())
+    .bind(up_to.to_sql())
+    .fetch_all(connection)
+    .await?;
+    let mut columns = Columns::default();
+    for row in &rows {
+        columns.push(&fields(row)?)?;
+    }
+    Ok(columns.into_batch())
+}
+
+fn fields(row: &PgRow) -> Result<Fields<'_>, Error> {
+    let position: i64 = row.try_get(0)?;
+    let number = |index: usize| row.try_get::<i64, _>(index).map(i64::cast_unsigned);
+    let text = |index: usize| row.try_get::<Option<&str>, _>(index).map(Option::unwrap_or_default);
+    let raw = |index: usize| -> sqlx::Result<&str> {
+        let value = row.try_get_raw(index)?;
+        if sqlx::ValueRef::is_null(&value) { Ok("") } else { value.as_str().map_err(sqlx::Error::Decode) }
+    };
+    Ok(Fields {
+        position: position.cast_unsigned(),
+        event_id: row.try_get::<Uuid, _>(1)?.into_bytes(),
+        event_type: text(2)?,
+        event_version: u32::try_from(number(3)?).unwrap_or(u32::MAX),
+        aggregate_type: text(4)?,
+        aggregate_id: text(5)?,
+        aggregate_version: number(6)?,
+        event_timestamp: row.try_get::<PgInstant, _>(7)?.0,
+        user_id: text(8)?,
+        correlation_id: text(9)?,
+        causation_id: text(10)?,
+        metadata: raw(11)?,
+        event_data: raw(12)?,
+    })
+}
