@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::cargo::{self, FAULTS, build_host, is_installed};
+use crate::databases::Databases;
 use crate::steps::Steps;
 use crate::{bindings, guests, permits, standalone};
 
@@ -20,7 +21,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let host = steps.run("tests and host built", build_host);
     match (&guests, &host) {
         (Some(guests), Some(host)) => {
-            test(&mut steps, guests);
+            let databases = Databases::start(&mut steps);
+            test(&mut steps, guests, &databases);
+            drop(databases);
             steps.run("examples in comments", examples);
             steps.run("new plugins pass their tests", || standalone::templates(host));
             steps.run("plugins/order_list passes in the sandbox", || standalone::test(host, "plugins/order_list"));
@@ -36,7 +39,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     steps.end()
 }
 
-fn test(steps: &mut Steps, guests: &Path) {
+fn test(steps: &mut Steps, guests: &Path, databases: &Databases) {
     let runner: &[&str] = if is_installed("cargo-nextest", "--version") {
         &["nextest", "run"]
     } else {
@@ -45,7 +48,8 @@ fn test(steps: &mut Steps, guests: &Path) {
     };
     steps.run("tests", || {
         let mut command = cargo::cargo(runner);
-        cargo::run(command.args(["--workspace", "--features", FAULTS]).env("FANTASCOPE_GUESTS", guests))
+        command.args(["--workspace", "--features", FAULTS]).env("FANTASCOPE_GUESTS", guests);
+        cargo::run(databases.tell(&mut command))
     });
 }
 

@@ -18,8 +18,12 @@ mod lies;
 mod place;
 mod replay;
 mod scenarios;
+#[path = "../servers/mod.rs"]
+#[expect(dead_code, reason = "`cargo xtask` uses more of it")]
+mod servers;
 mod stage;
 mod tail;
+mod throwaway;
 mod tidy;
 mod together;
 mod upcasters;

@@ -1,0 +1,122 @@
+//! Finding a database's programs, and running them.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail};
+
+use super::kind::Kind;
+
+/// Where packages of Debian and Ubuntu put PostgreSQL: a folder for each version, not in PATH.
+const POSTGRES: &str = "/usr/lib/postgresql";
+
+/// The oldest PostgreSQL that is used.
+const POSTGRES_VERSION_MIN: u32 = 15;
+
+/// Where servers are installed that are not in everybody's PATH.
+const SYSTEM: [&str; 2] = ["/usr/local/sbin", "/usr/sbin"];
+
+/// The programs of a database on this machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Installation {
+    pub(crate) kind: Kind,
+    /// What the server says of its version.
+    pub(super) version: String,
+    pub(super) server: PathBuf,
+    /// The program that makes a data folder.
+    pub(super) init: PathBuf,
+}
+
+impl Installation {
+    /// The newest one that can be used, if there is any.
+    pub(crate) fn find(kind: Kind) -> Option<Self> {
+        match kind {
+            Kind::Postgres => {
+                let beside = |server: PathBuf| Some((server.with_file_name("initdb"), server));
+                let found = postgres_of_packages().or_else(|| find_program(&["postgres"]).and_then(beside));
+                let (init, server) = found.filter(|(init, _)| init.is_file())?;
+                let version = version(&server)?;
+                // "postgres (PostgreSQL) 15.18 (Debian …)"
+                let number =
+                    version.split_whitespace().nth(2)?.split(|letter: char| !letter.is_ascii_digit()).next()?;
+                let is_new = number.parse().is_ok_and(|number: u32| number >= POSTGRES_VERSION_MIN);
+                is_new.then_some(Self { kind, version, server, init })
+            }
+            Kind::MariaDb => {
+                let server = find_program(&["mariadbd", "mysqld"])?;
+                let init = find_program(&["mariadb-install-db"])?;
+                let version = version(&server).filter(|version| version.contains("MariaDB"))?;
+                Some(Self { kind, version, server, init })
+            }
+        }
+    }
+
+    /// A command that runs `program` in `folder`. Servers refuse to run as root, and then
+    /// run as the user that their package has made.
+    pub(super) fn command(&self, program: &Path, folder: &Path) -> Command {
+        let mut command = match self.user() {
+            None => Command::new(program),
+            Some(user) => {
+                let mut command = Command::new("setpriv");
+                command.args([format!("--reuid={user}"), format!("--regid={user}")]);
+                command.args(["--init-groups", "--"]).arg(program);
+                command
+            }
+        };
+        command.current_dir(folder).stdin(Stdio::null());
+        command
+    }
+
+    /// Gives what is in `folder` to whom the server runs as.
+    ///
+    /// # Errors
+    /// If there is no such user.
+    pub(super) fn hand_over(&self, folder: &Path) -> anyhow::Result<()> {
+        let Some(user) = self.user() else { return Ok(()) };
+        run(Command::new("chown").arg("--recursive").arg(format!("{user}:")).arg(folder))
+    }
+
+    fn user(&self) -> Option<&'static str> {
+        rustix::process::geteuid().is_root().then(|| self.kind.system_user())
+    }
+}
+
+/// `initdb` and `postgres` of the newest version among the packages.
+fn postgres_of_packages() -> Option<(PathBuf, PathBuf)> {
+    let versions = fs::read_dir(POSTGRES).ok()?.filter_map(|entry| {
+        let folder = entry.ok()?.path();
+        let number: u32 = folder.file_name()?.to_str()?.parse().ok()?;
+        let (init, server) = (folder.join("bin/initdb"), folder.join("bin/postgres"));
+        (init.is_file() && server.is_file()).then_some((number, init, server))
+    });
+    versions.max_by_key(|(number, ..)| *number).map(|(_, init, server)| (init, server))
+}
+
+/// The first of the programs `names` that is in PATH, or where servers are.
+fn find_program(names: &[&str]) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = env::split_paths(&path).chain(SYSTEM.map(PathBuf::from)).collect();
+    let mut places = names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    places.find(|place| place.is_file())
+}
+
+fn version(server: &Path) -> Option<String> {
+    let output = Command::new(server).arg("--version").stdin(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Runs `command` to its end, without its words unless it fails.
+///
+/// # Errors
+/// If it can't be run or does not end well.
+pub(super) fn run(command: &mut Command) -> anyhow::Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().with_context(|| format!("cannot run `{program}`"))?;
+    if !output.status.success() {
+        let words = [output.stdout, output.stderr].concat();
+        bail!("{command:?} ended with {}:\n{}", output.status, String::from_utf8_lossy(&words).trim());
+    }
+    Ok(())
+}
