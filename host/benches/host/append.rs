@@ -18,7 +18,7 @@ const CALLERS: u64 = 32;
 pub(crate) async fn measure(folder: &Path, size: &Size, report: &mut Report) -> anyhow::Result<()> {
     let mut rates: [Median; 3] = Default::default();
     for round in 0..size.rounds {
-        let database = Database::open(&fresh(folder, "appended")?).await?;
+        let database = Database::at(&fresh(folder, "appended")?).await?;
         let store = Store::open(&database, &Limits::default()).await?;
         let [lists, singles, callers] = &mut rates;
         lists.add(rate(&store, &format!("list-{round}"), size.slow_events * 5, 100).await?);

@@ -40,7 +40,7 @@ pub(crate) async fn rebuild_in(
     start: Start,
     together: Together,
 ) -> anyhow::Result<(f64, u64)> {
-    let rows = Database::open(&fresh(folder, "rows")?).await?;
+    let rows = Database::at(&fresh(folder, "rows")?).await?;
     let read_model = ReadModel::open(&rows).await?;
     let projections = open(store, read_model.clone()).await?;
     let head = projections.head();

@@ -54,10 +54,10 @@ pub(crate) async fn guest_and_write(
 }
 
 async fn write(folder: &Path, plugin: &ProjectionPlugin, commits: &[Commit]) -> anyhow::Result<f64> {
-    let database = Database::open(&fresh(folder, "written")?).await?;
+    let database = Database::at(&fresh(folder, "written")?).await?;
     let read_model = ReadModel::open(&database).await?;
     let prepared = read_model.prepare(&plugin.manifest, Digest([0; 32])).await?;
-    let mut writer = read_model.writer(&prepared, &plugin.manifest.tables).await?;
+    let mut writer = read_model.writer(&prepared, &plugin.manifest.tables);
     let began = Instant::now();
     for commit in commits {
         writer.commit(commit).await?;

@@ -8,7 +8,7 @@ mod manifest;
 mod table;
 mod upcasted;
 
-pub use cells::{is_decimal, Blobs, Cells, Column, Malformed};
+pub use cells::{Blobs, Cells, Column, Malformed, is_decimal};
 pub use changes::{Changes, Keys, Operation, Rows};
 pub use manifest::{Digest, Label, Manifest, Name, Step, Subscription, UpcasterManifest, VersionId};
 pub use table::{ColumnDefinition, ColumnType, TableDefinition};

@@ -154,7 +154,10 @@ mod tests {
     fn shows_no_password() {
         for (url, shown) in [
             ("postgres://ann:p@ss@db/shop", "postgres://ann:***@db/shop"),
-            ("postgres://ann@db/shop?sslmode=require&password=x", "postgres://ann@db/shop?sslmode=require&password=***"),
+            (
+                "postgres://ann@db/shop?sslmode=require&password=x",
+                "postgres://ann@db/shop?sslmode=require&password=***",
+            ),
             ("mysql://db/shop", "mysql://db/shop"),
             ("sqlite:a:b@c", "sqlite:a:b@c"),
         ] {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use sqlx::postgres::PgListener;
 
+use super::Connections;
 use super::session::{Begun, Connection, Pooled, Transaction};
 use super::{Address, Dialect, Error, Flavour, mysql, postgres, sqlite};
-use super::Connections;
 
 /// Whether a commit outlives a power failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -31,7 +31,7 @@ impl Database {
         if self.is_current(concern).await? {
             return self.expect_rights(concern).await;
         }
-        let mut migrator = Migrator::with_migrations(self.migrations(concern));
+        let mut migrator = Migrator::with_migrations(self.migrations(concern).await?);
         migrator.dangerous_set_table_name(concern.table);
         let done = match &self.engine {
             Engine::Sqlite(file) => {
@@ -54,13 +54,31 @@ impl Database {
         self.expect_rights(concern).await
     }
 
-    fn migrations(&self, concern: &Concern) -> Vec<Migration> {
+    /// The migrations, with what differs from database to database filled in: `{exact}`, the
+    /// collation that tells apart what differs; `{schema}`, where tables are; `{tag}`, a small
+    /// number that tells stores in one database apart, and `{base}`, the keys of its locks.
+    async fn migrations(&self, concern: &Concern) -> Result<Vec<Migration>, Error> {
         let collation = self.flavour().exact_collation();
+        let (schema, tag) = self.schema().await.map_err(|fault| self.fault(fault))?;
+        let base = (tag << 48).to_string();
         let migration = |&(number, name, [sqlite, postgres, mysql]): &(i64, &'static str, [&'static str; 3])| {
             let sql = self.dialect().pick(sqlite, postgres, mysql).replace("{exact}", collation);
+            let sql = sql.replace("{schema}", &schema).replace("{tag}", &tag.to_string()).replace("{base}", &base);
             Migration::new(number, name.into(), MigrationType::Simple, AssertSqlSafe(sql).into_sql_str(), false)
         };
-        concern.migrations.iter().map(migration).collect()
+        Ok(concern.migrations.iter().map(migration).collect())
+    }
+
+    /// The schema of PostgreSQL in which tables are made, quoted, and its tag.
+    async fn schema(&self) -> sqlx::Result<(String, i64)> {
+        if self.dialect() != Dialect::Postgres {
+            return Ok((String::new(), 0));
+        }
+        let row = query(
+            "SELECT quote_ident(current_schema()) AS name, 1 + (hashtext(current_schema()) & 32766)::bigint AS tag",
+        );
+        let row = row.one(&mut self.read().await?).await?;
+        Ok((row.get("name")?, row.get("tag")?))
     }
 
     /// Whether all migrations are done, and none that is not known here.
@@ -68,7 +86,9 @@ impl Database {
         let fault = |fault| self.fault(fault);
         let mut connection = self.read().await.map_err(fault)?;
         if !self.has_table(&mut connection, concern.table).await.map_err(fault)? {
-            if self.dialect() != Dialect::Sqlite && self.has_table(&mut connection, concern.mark).await.map_err(fault)? {
+            if self.dialect() != Dialect::Sqlite
+                && self.has_table(&mut connection, concern.mark).await.map_err(fault)?
+            {
                 let sign = format!(": it has a table `{}` already, which this program did not make", concern.mark);
                 return Err(Error::Foreign { database: self.name().to_owned(), sign });
             }

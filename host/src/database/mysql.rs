@@ -82,8 +82,9 @@ fn settings(flavour: Flavour, connections: &Connections) -> String {
     };
     format!(
         "SET SESSION sql_mode = 'ANSI_QUOTES,PIPES_AS_CONCAT,STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,NO_ZERO_DATE,\
-         NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO', SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, \
-         SESSION innodb_lock_wait_timeout = {wait}, SESSION lock_wait_timeout = {wait}, SESSION {idle}"
+         NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO', SESSION innodb_lock_wait_timeout = {wait}, \
+         SESSION lock_wait_timeout = {wait}, SESSION group_concat_max_len = 1048576, SESSION {idle}; \
+         SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
     )
 }
 

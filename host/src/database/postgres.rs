@@ -23,7 +23,11 @@ pub(super) struct Pools {
 
 impl Pools {
     /// Looks the server over, and makes pools, which connect when they are asked.
-    pub(super) async fn open(database: &str, options: &PgConnectOptions, connections: &Connections) -> Result<Self, Error> {
+    pub(super) async fn open(
+        database: &str,
+        options: &PgConnectOptions,
+        connections: &Connections,
+    ) -> Result<Self, Error> {
         // A transaction that its owner leaves alone, for it is stopped or cut off, would keep
         // others from taking its work over; and nobody waits for a lock for ever.
         let idle = connections.idle_transaction_max.as_millis().to_string();
@@ -31,9 +35,14 @@ impl Pools {
         let options = options
             .clone()
             .statement_cache_capacity(STATEMENTS)
-            .options([("idle_in_transaction_session_timeout", idle), ("lock_timeout", wait), ("timezone", "UTC".into())])
+            .options([
+                ("idle_in_transaction_session_timeout", idle),
+                ("lock_timeout", wait),
+                ("timezone", "UTC".into()),
+            ])
             .disable_statement_logging();
-        let mut connection = connect(&options, connections.wait_max).await.map_err(|fault| Error::open(database, fault))?;
+        let mut connection =
+            connect(&options, connections.wait_max).await.map_err(|fault| Error::open(database, fault))?;
         check(database, &mut connection).await?;
         drop(sqlx::Connection::close(connection).await);
         let pool = |max: u32| {

@@ -9,8 +9,8 @@ use sqlx::{AssertSqlSafe, Decode, MySql, Postgres, Row as _, Sqlite, Type, Value
 use time::PrimitiveDateTime;
 use uuid::Uuid;
 
-use super::instant::{PgInstant, date_time, micros};
 use super::Dialect;
+use super::instant::{PgInstant, date_time, micros};
 use super::session::{Link, Session};
 
 /// A statement, its places written `?`, with the values for them.

@@ -82,11 +82,7 @@ impl Writer {
     }
 }
 
-async fn move_checkpoint(
-    session: &mut dyn Session,
-    prepared: &Prepared,
-    checkpoint: &Checkpoint,
-) -> Result<(), Error> {
+async fn move_checkpoint(session: &mut dyn Session, prepared: &Prepared, checkpoint: &Checkpoint) -> Result<(), Error> {
     let id = &prepared.id;
     #[cfg(feature = "fault-injection")]
     let fence = if super::fault::is_unfenced() { "epoch >= ?" } else { "epoch = ?" };

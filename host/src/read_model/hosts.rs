@@ -105,9 +105,10 @@ impl ReadModel {
     /// If the database fails.
     pub async fn bury(&self, host: &str) -> Result<(), Error> {
         let mut writing = self.begin().await?;
-        for sql in
-            ["UPDATE fantascope_checkpoints SET owner = NULL WHERE owner = ?", "DELETE FROM fantascope_hosts WHERE host = ?"]
-        {
+        for sql in [
+            "UPDATE fantascope_checkpoints SET owner = NULL WHERE owner = ?",
+            "DELETE FROM fantascope_hosts WHERE host = ?",
+        ] {
             query(sql).bind(host.to_owned()).execute(&mut writing).await?;
         }
         writing.commit().await

@@ -66,7 +66,9 @@ impl Pair<'_> {
         // Without the order, which only a limit makes binding, SQLite goes along whatever
         // index is smallest, and looks up each row in both tables: ten times slower.
         let from = match dialect {
-            Dialect::Sqlite => format!("(SELECT * FROM {blue} ORDER BY {key} LIMIT -1) b CROSS JOIN {green} g ON {same}"),
+            Dialect::Sqlite => {
+                format!("(SELECT * FROM {blue} ORDER BY {key} LIMIT -1) b CROSS JOIN {green} g ON {same}")
+            }
             _ => format!("{blue} b JOIN {green} g ON {same}"),
         };
         format!("SELECT count(*), count(CASE WHEN {differs} THEN 1 END) FROM {from}")

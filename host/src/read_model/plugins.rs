@@ -56,11 +56,11 @@ impl ReadModel {
         let mut writing = self.begin().await?;
         let again = writing.dialect().on_conflict(&["digest".into()], &["admitted_at".into()]);
         query(format!("INSERT INTO fantascope_plugins (digest, bytes, admitted_at) VALUES (?, ?, ?){again}"))
-        .bind(digest.to_string())
-        .bind(bytes.to_vec())
-        .bind(Timestamp::now().0)
-        .execute(&mut writing)
-        .await?;
+            .bind(digest.to_string())
+            .bind(bytes.to_vec())
+            .bind(Timestamp::now().0)
+            .execute(&mut writing)
+            .await?;
         writing.commit().await
     }
 
@@ -109,8 +109,7 @@ impl ReadModel {
         let rows = rows.all(&mut connection).await?;
         rows.iter()
             .map(|row| {
-                let source =
-                    if row.get::<String>("source")? == "upload" { Source::Upload } else { Source::Folder };
+                let source = if row.get::<String>("source")? == "upload" { Source::Upload } else { Source::Folder };
                 Ok(SeenFile { file: row.get("file")?, source, digest: digest(row.get("digest")?)? })
             })
             .collect()
@@ -183,7 +182,8 @@ impl ReadModel {
 
 /// Remembers what is seen under the name of a file.
 pub(super) async fn remember(connection: &mut dyn Session, seen: &SeenFile) -> Result<(), Error> {
-    let again = connection.dialect().on_conflict(&["file".into(), "source".into()], &["digest".into(), "seen_at".into()]);
+    let again =
+        connection.dialect().on_conflict(&["file".into(), "source".into()], &["digest".into(), "seen_at".into()]);
     query(format!("INSERT INTO fantascope_plugin_files (file, source, digest, seen_at) VALUES (?, ?, ?, ?){again}"))
         .bind(seen.file.clone())
         .bind(seen.source.as_str())

@@ -230,8 +230,7 @@ impl ReadModel {
     pub async fn remove_live(&self, id: &VersionId, operation: NewOperation) -> Result<(), Error> {
         let mut writing = self.begin().await?;
         let live = record(&mut writing, id).await?;
-        let views: Vec<String> =
-            live.tables.iter().map(|table| stable_view(&id.projection, &table.name)).collect();
+        let views: Vec<String> = live.tables.iter().map(|table| stable_view(&id.projection, &table.name)).collect();
         self.hide(&mut writing, &views).await?;
         query("DELETE FROM fantascope_live WHERE projection = ?")
             .bind(id.projection.to_string())

@@ -16,10 +16,7 @@ const PER_STATEMENT: usize = 256;
 pub(super) type Aggregate = (String, String);
 
 /// Those events of `ids` that are stored.
-pub(super) async fn events_by_id(
-    session: &mut dyn Session,
-    ids: &[Uuid],
-) -> sqlx::Result<HashMap<Uuid, StoredEvent>> {
+pub(super) async fn events_by_id(session: &mut dyn Session, ids: &[Uuid]) -> sqlx::Result<HashMap<Uuid, StoredEvent>> {
     let mut found = HashMap::new();
     for piece in pieces(ids.len(), PER_STATEMENT) {
         let places = vec!["?"; piece.len()].join(",");
@@ -39,8 +36,7 @@ pub(super) async fn versions(
     aggregates: &[Aggregate],
     flavour: Flavour,
 ) -> sqlx::Result<HashMap<Aggregate, u64>> {
-    let mut found: HashMap<Aggregate, u64> =
-        aggregates.iter().map(|aggregate| (aggregate.clone(), 0)).collect();
+    let mut found: HashMap<Aggregate, u64> = aggregates.iter().map(|aggregate| (aggregate.clone(), 0)).collect();
     for piece in pieces(aggregates.len(), PER_STATEMENT) {
         let wanted = versions_of(session.dialect(), flavour, &aggregates[piece]);
         for row in wanted.all(session).await? {

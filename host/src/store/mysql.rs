@@ -8,6 +8,7 @@
 //! however many append; the clock decides how soon, never what is seen.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, Row as _};
@@ -23,40 +24,66 @@ use crate::event::{Batch, Position};
 /// Rows of one INSERT.
 const ROWS_PER_STATEMENT: usize = 256;
 
+/// How many gates there are, and for how long it is the turn of each; as in the trigger.
+const GATES: i64 = 1_000;
+const TURN: Duration = Duration::from_millis(5);
+
 /// What was seen of the gates.
 #[derive(Debug, Default)]
 pub(super) struct Gates {
-    /// The position that is waited for, and the gates that were not yet free since it was seen.
-    awaited: Option<(Position, HashSet<i64>)>,
+    awaited: Option<Awaited>,
+    /// Whether appenders were in flight of late.
+    is_busy: bool,
+}
+
+/// A position that is waited for.
+#[derive(Debug)]
+struct Awaited {
+    position: Position,
+    /// The gates that were not free yet since it was seen.
+    closed: HashSet<i64>,
+    /// Whose turn it was then, and when that was.
+    turn: i64,
+    since: Instant,
 }
 
 impl Gates {
     /// Up to where a statement that begins now may read, where `known` is what was found before.
     pub(super) async fn look(&mut self, session: &mut dyn Session, known: Position) -> sqlx::Result<Look> {
-        let (last, mut closed) = match self.awaited.take() {
+        let mut awaited = match self.awaited.take() {
             Some(awaited) => awaited,
             None => {
-                let row = query("SELECT coalesce(max(position), 0) AS last FROM events").one(session).await?;
-                let last = Position::from_sql(row.get("last")?);
-                if last <= known {
+                let last = query(
+                    "SELECT coalesce(max(position), 0) AS last, \
+                     CAST(FLOOR(UNIX_TIMESTAMP(SYSDATE(6)) * 200) % 1000 AS SIGNED) AS turn FROM events",
+                );
+                let row = last.one(session).await?;
+                let position = Position::from_sql(row.get("last")?);
+                if position <= known {
+                    self.is_busy = false;
                     return Ok(Look { safe: known, in_flight: false });
                 }
-                (last, HashSet::new())
+                let (closed, since) = ((0..GATES).collect(), Instant::now());
+                Awaited { position, closed, turn: row.get("turn")?, since }
             }
         };
-        let all = closed.is_empty();
-        if all {
-            for row in query("SELECT slot FROM fantascope_gates").all(session).await? {
-                closed.insert(row.get("slot")?);
-            }
+        // Looking locks what is free, for a moment. That is not to bother those who come to the
+        // gate whose turn it is now, which they all want.
+        let passed = awaited.since.elapsed().as_micros() / TURN.as_micros();
+        let turn = (awaited.turn + i64::try_from(passed).unwrap_or_default()) % GATES;
+        let spared = if self.is_busy { turn } else { -1 };
+        let free = query(
+            "SELECT GROUP_CONCAT(slot) AS free FROM fantascope_gates WHERE slot < ? OR slot > ? FOR UPDATE SKIP LOCKED",
+        );
+        let free: Option<String> = free.bind(spared).bind(spared).one(session).await?.get("free")?;
+        for slot in free.unwrap_or_default().split(',').filter_map(|slot| slot.parse().ok()) {
+            awaited.closed.remove(&slot);
         }
-        for row in query("SELECT slot FROM fantascope_gates FOR UPDATE SKIP LOCKED").all(session).await? {
-            closed.remove(&row.get("slot")?);
+        if awaited.closed.is_empty() {
+            return Ok(Look { safe: awaited.position, in_flight: false });
         }
-        if closed.is_empty() {
-            return Ok(Look { safe: last, in_flight: false });
-        }
-        self.awaited = Some((last, closed));
+        self.is_busy = true;
+        self.awaited = Some(awaited);
         Ok(Look { safe: known, in_flight: true })
     }
 }
@@ -64,31 +91,28 @@ impl Gates {
 /// The sessions that may have appended and not committed, the oldest first.
 pub(super) async fn holders(session: &mut dyn Session, flavour: Flavour) -> sqlx::Result<Vec<String>> {
     // MySQL says who holds which lock. MariaDB tells only of locks that somebody waits for:
-    // there it is one of those transactions that have locked rows and written some.
+    // there it is most likely the oldest of those transactions that have written something.
     let sql = match flavour {
         Flavour::MySql => {
-            "SELECT DISTINCT CAST(p.id AS CHAR) AS session, p.user AS name, p.host AS host, p.command AS command, \
-                    CAST(t.trx_started AS CHAR) AS since \
-             FROM performance_schema.data_locks l \
-             JOIN performance_schema.threads h ON h.thread_id = l.thread_id \
-             JOIN information_schema.processlist p ON p.id = h.processlist_id \
-             JOIN information_schema.innodb_trx t ON t.trx_mysql_thread_id = p.id \
+            "SELECT CAST(h.processlist_id AS CHAR) AS session, h.processlist_user AS name, h.processlist_host AS host, \
+                    h.processlist_command AS command, CAST(min(t.trx_started) AS CHAR) AS since \
+             FROM performance_schema.data_locks l JOIN performance_schema.threads h ON h.thread_id = l.thread_id \
+             LEFT JOIN information_schema.innodb_trx t ON t.trx_id = l.engine_transaction_id \
              WHERE l.object_schema = database() AND l.object_name = 'fantascope_gates' AND l.lock_type = 'RECORD' \
-             ORDER BY since LIMIT 5"
+                AND l.lock_status = 'GRANTED' AND l.lock_mode LIKE 'S%' GROUP BY 1, 2, 3, 4 ORDER BY 5 LIMIT 5"
         }
         Flavour::MariaDb => {
             "SELECT CAST(p.id AS CHAR) AS session, p.user AS name, p.host AS host, p.command AS command, \
                     CAST(t.trx_started AS CHAR) AS since \
              FROM information_schema.innodb_trx t \
              JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id \
-             WHERE t.trx_rows_locked > 0 AND t.trx_rows_modified > 0 AND p.db = database() \
-             ORDER BY t.trx_started LIMIT 5"
+             WHERE t.trx_rows_modified > 0 ORDER BY t.trx_started LIMIT 5"
         }
     };
     let session_of = |row: &crate::database::Row| {
-        let text = |column: &str| row.get::<String>(column);
+        let text = |column: &str| row.get::<Option<String>>(column).map(Option::unwrap_or_default);
         Ok(format!(
-            "session {} of user {} from {} ({}), in a transaction since {}",
+            "session {} of user {} from {} ({}), in a transaction since {} by the server's clock",
             text("session")?,
             text("name")?,
             text("host")?,

@@ -59,7 +59,8 @@ impl Store {
 }
 
 fn end_of_page(dialect: Dialect) -> String {
-    let sum = dialect.pick("coalesce(sum(bytes), 0)", "coalesce(sum(bytes), 0)", "CAST(coalesce(sum(bytes), 0) AS SIGNED)");
+    let sum =
+        dialect.pick("coalesce(sum(bytes), 0)", "coalesce(sum(bytes), 0)", "CAST(coalesce(sum(bytes), 0) AS SIGNED)");
     format!(
         "SELECT max(position) AS last, {sum} AS bytes FROM (SELECT position, {} AS bytes FROM events \
          WHERE position > ? AND position <= ? ORDER BY position LIMIT ?) t",

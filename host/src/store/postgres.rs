@@ -7,7 +7,7 @@
 //! sees what it wrote.
 
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _, ValueRef as _};
 use uuid::Uuid;
 
 use super::Error;
@@ -35,7 +35,8 @@ pub(super) async fn holders(session: &mut dyn Session) -> sqlx::Result<Vec<Strin
                 (extract(epoch FROM xact_start) * 1000000)::bigint AS since FROM fantascope_holders() LIMIT 5",
     );
     let session_of = |row: &crate::database::Row| {
-        let since = row.get::<Option<i64>>("since")?.map(|since| format!(", in a transaction since {}", Timestamp(since)));
+        let since =
+            row.get::<Option<i64>>("since")?.map(|since| format!(", in a transaction since {}", Timestamp(since)));
         Ok(format!("{}{}", row.get::<String>("session")?, since.unwrap_or_default()))
     };
     rows.all(session).await?.iter().map(session_of).collect()
@@ -43,7 +44,8 @@ pub(super) async fn holders(session: &mut dyn Session) -> sqlx::Result<Vec<Strin
 
 pub(super) async fn insert(connection: &mut PgConnection, rows: &[NewRow<'_>]) -> sqlx::Result<Vec<Position>> {
     let sql = statement();
-    let optional = |of: for<'a> fn(&NewRow<'a>) -> Option<&'a str>| -> Vec<Option<&str>> { rows.iter().map(of).collect() };
+    let optional =
+        |of: for<'a> fn(&NewRow<'a>) -> Option<&'a str>| -> Vec<Option<&str>> { rows.iter().map(of).collect() };
     let texts = |of: for<'a> fn(&NewRow<'a>) -> &'a str| -> Vec<&str> { rows.iter().map(of).collect() };
     let query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
         .bind(rows.iter().map(|row| row.event_id).collect::<Vec<Uuid>>())
@@ -91,27 +93,32 @@ pub(super) async fn page(connection: &mut PgConnection, after: Position, up_to: 
     Ok(columns.into_batch())
 }
 
+/// The fields as they came, in the binary form of each type: that of `json` is its text.
 fn fields(row: &PgRow) -> Result<Fields<'_>, Error> {
-    let position: i64 = row.try_get(0)?;
-    let number = |index: usize| row.try_get::<i64, _>(index).map(i64::cast_unsigned);
-    let text = |index: usize| row.try_get::<Option<&str>, _>(index).map(Option::unwrap_or_default);
-    let raw = |index: usize| -> sqlx::Result<&str> {
+    let raw = |index: usize| -> sqlx::Result<&[u8]> {
         let value = row.try_get_raw(index)?;
-        if sqlx::ValueRef::is_null(&value) { Ok("") } else { value.as_str().map_err(sqlx::Error::Decode) }
+        if value.is_null() { Ok(&[]) } else { value.as_bytes().map_err(sqlx::Error::Decode) }
     };
+    let decode = |fault: Box<dyn std::error::Error + Send + Sync>| sqlx::Error::Decode(fault);
+    let number = |index: usize| -> sqlx::Result<u64> {
+        let bytes: [u8; 8] = raw(index)?.try_into().map_err(|_| decode("a number is not of eight bytes".into()))?;
+        Ok(u64::from_be_bytes(bytes))
+    };
+    let text =
+        |index: usize| -> sqlx::Result<&str> { std::str::from_utf8(raw(index)?).map_err(|fault| decode(fault.into())) };
     Ok(Fields {
-        position: position.cast_unsigned(),
-        event_id: row.try_get::<Uuid, _>(1)?.into_bytes(),
+        position: number(0)?,
+        event_id: raw(1)?.try_into().map_err(|_| decode("an id is not of 16 bytes".into()))?,
         event_type: text(2)?,
         event_version: u32::try_from(number(3)?).unwrap_or(u32::MAX),
         aggregate_type: text(4)?,
         aggregate_id: text(5)?,
         aggregate_version: number(6)?,
-        event_timestamp: row.try_get::<PgInstant, _>(7)?.0,
+        event_timestamp: PgInstant::from_bytes(raw(7)?).map_err(decode)?.0,
         user_id: text(8)?,
         correlation_id: text(9)?,
         causation_id: text(10)?,
-        metadata: raw(11)?,
-        event_data: raw(12)?,
+        metadata: text(11)?,
+        event_data: text(12)?,
     })
 }

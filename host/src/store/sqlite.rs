@@ -51,11 +51,7 @@ pub(super) async fn insert(connection: &mut SqliteConnection, rows: &[NewRow<'_>
 }
 
 /// All events after `after`, up to `up_to`.
-pub(super) async fn page(
-    connection: &mut SqliteConnection,
-    after: Position,
-    up_to: Position,
-) -> Result<Batch, Error> {
+pub(super) async fn page(connection: &mut SqliteConnection, after: Position, up_to: Position) -> Result<Batch, Error> {
     let (packed,): (Option<String>,) = sqlx::query_as(
         "SELECT group_concat(concat_ws(char(30), position, hex(event_id), event_type, event_version, aggregate_type, \
                 aggregate_id, aggregate_version, event_timestamp, ifnull(user_id, ''), ifnull(correlation_id, ''), \

@@ -106,7 +106,7 @@ async fn prepare(host: &Host) {
     };
     let read_model = &host.api.read_model;
     let prepared = read_model.prepare(&manifest, Digest([7; 32])).await.expect("prepared");
-    let mut writer = read_model.writer(&prepared, &manifest.tables).await.expect("a writer");
+    let mut writer = read_model.writer(&prepared, &manifest.tables);
     let column = |cells| Column { nulls: vec![0; 3], cells };
     let lines = TableChanges {
         keys: Keys { count: 3, columns: vec![column(Cells::Texts(["a b", "b", "c"].into_iter().collect()))] },

@@ -320,20 +320,17 @@ async fn two_projections_may_not_meet_under_one_name() {
 
 #[tokio::test]
 async fn a_store_of_another_program_or_a_newer_version_is_not_touched() {
-    use sqlx::Connection as _;
     let place = Place::new();
     let store = place.store().await;
     drop(store);
-    let mut raw = place.raw().await;
-    sqlx::query("UPDATE fantascope_store_migrations SET version = 99").execute(&mut raw).await.unwrap();
-    raw.close().await.unwrap();
+    let raw = place.raw().await;
+    raw.run("UPDATE fantascope_store_migrations SET version = 99").await.unwrap();
     let fault = fantascope::store::Store::open(&place.database().await, &place.limits).await.unwrap_err().to_string();
     assert!(fault.contains("written by a newer version"), "{fault}");
 
-    let mut raw = place.raw().await;
-    sqlx::query("PRAGMA application_id = 7").execute(&mut raw).await.unwrap();
-    raw.close().await.unwrap();
-    let url = format!("sqlite:{}", place.path("store.sqlite").display());
-    let fault = fantascope::database::Database::at(&url).await.unwrap_err().to_string();
+    let place = Place::on_file();
+    place.raw().await.rows("PRAGMA journal_mode").await;
+    place.raw().await.run("PRAGMA application_id = 7").await.unwrap();
+    let fault = fantascope::database::Database::at(place.url()).await.unwrap_err().to_string();
     assert!(fault.contains("a database of another program"), "{fault}");
 }

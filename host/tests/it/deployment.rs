@@ -365,8 +365,8 @@ async fn what_can_be_replayed_is_folded_again_from_a_position() {
     stage.deploy(slides(1, "latest", 0)).await.unwrap();
     stage.reaches("v1", Phase::Following).await;
     // Somebody has spoilt a row by hand.
-    let mut raw = stage.place.raw().await;
-    sqlx::query("UPDATE slides__counts__v1g1 SET total = 7 WHERE id = 's-4'").execute(&mut raw).await.unwrap();
+    let raw = stage.place.raw().await;
+    raw.run("UPDATE slides__counts__v1g1 SET total = 7 WHERE id = 's-4'").await.unwrap();
     let before = stage.shown().await;
     let id = stage.deployments.reset("slides", None, Position(5), "tester").await.unwrap();
     let status = stage.reaches(&id.label().to_string(), Phase::Following).await;

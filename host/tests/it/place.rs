@@ -5,25 +5,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fantascope::change::VersionId;
-use fantascope::database::Database;
+use fantascope::database::{Database, Dialect, Durability, Row, query};
 use fantascope::guest::{Admitted, Kind, Sandbox, Settings};
 use fantascope::limits::Limits;
 use fantascope::projection::{Projections, Resources, Status, Upcasters, sandboxed};
 use fantascope::read_model::{Query, ReadModel};
 use fantascope::store::Store;
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 
 use crate::guests::guest;
 
 /// How often appends of other processes are looked for, in tests.
 const POLL: Duration = Duration::from_millis(5);
 
-/// A folder with a store and read models in it.
+/// In which database tests are run that do not say so: `sqlite`, `postgres` or `mariadb`.
+const DATABASE: &str = "FANTASCOPE_TEST_DATABASE";
+
+/// A folder with a store and read models, in it or in a database of their own.
 pub(crate) struct Place {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) limits: Limits,
+    url: String,
 }
+
+/// A database, past the host.
+pub(crate) struct Raw(pub(crate) Database);
 
 /// A running host.
 pub(crate) struct Host {
@@ -39,7 +45,36 @@ impl Place {
     }
 
     pub(crate) fn with(limits: Limits) -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), limits }
+        let kind = std::env::var(DATABASE).unwrap_or_else(|_| "sqlite".to_owned());
+        Self::of_kind(&kind, limits).unwrap_or_else(|| panic!("{DATABASE} is {kind}, but no such server is given"))
+    }
+
+    /// One in a file, whatever the others are in.
+    pub(crate) fn on_file() -> Self {
+        Self::of_kind("sqlite", Limits::default()).unwrap()
+    }
+
+    /// One in a database of its own; none if no such server is given.
+    pub(crate) fn of_kind(kind: &str, limits: Limits) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let name = format!("t_{}", uuid::Uuid::now_v7().simple());
+        let url = match kind {
+            "postgres" => {
+                let server = std::env::var("FANTASCOPE_TEST_POSTGRES").ok()?;
+                format!("{server}?options[search_path]={name}")
+            }
+            "mariadb" => {
+                let server = std::env::var("FANTASCOPE_TEST_MARIADB").ok()?;
+                format!("{}/{name}", server.rsplit_once('/')?.0)
+            }
+            _ => format!("sqlite:{}", folder.path().join("store.sqlite").display()),
+        };
+        Some(Self { folder, limits, url })
+    }
+
+    /// Where the database is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     pub(crate) fn path(&self, file: &str) -> PathBuf {
@@ -57,16 +92,27 @@ impl Place {
     }
 
     pub(crate) async fn database(&self) -> Database {
-        Database::at(&format!("sqlite:{}", self.path("store.sqlite").display())).await.unwrap()
+        self.make_database().await;
+        Database::at(&self.url).await.unwrap()
+    }
+
+    /// Makes the schema or database, if there is a server to make it in.
+    async fn make_database(&self) {
+        if let Some((server, name)) = self.url.split_once("?options[search_path]=") {
+            Raw(Database::at(server).await.unwrap()).run(&format!("CREATE SCHEMA IF NOT EXISTS {name}")).await.unwrap();
+        } else if let Some((server, name)) = self.url.rsplit_once('/').filter(|(start, _)| start.starts_with("mysql")) {
+            let server = Database::at(&format!("{server}/mysql")).await.unwrap();
+            Raw(server).run(&format!("CREATE DATABASE IF NOT EXISTS {name}")).await.unwrap();
+        }
     }
 
     pub(crate) async fn store(&self) -> Store {
         Store::open(&self.database().await, &self.limits).await.unwrap()
     }
 
-    /// A connection past the host, which may write.
-    pub(crate) async fn raw(&self) -> SqliteConnection {
-        SqliteConnection::connect(&format!("sqlite:{}", self.path("store.sqlite").display())).await.unwrap()
+    /// The database past the host.
+    pub(crate) async fn raw(&self) -> Raw {
+        Raw(self.database().await)
     }
 
     /// Runs `guests`, upcasters among them or not.
@@ -106,31 +152,37 @@ impl Place {
         host
     }
 
-    /// All tables of read models, with every row and its bytes, as SQL literals.
+    /// All rows of all read models, as the host gives them.
     pub(crate) async fn dump(&self) -> Vec<String> {
-        let mut connection = self.raw().await;
-        let tables: Vec<(String,)> = sqlx::query_as(
-            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE '%\\_\\_%' ESCAPE '\\' ORDER BY name",
-        )
-        .fetch_all(&mut connection)
-        .await
-        .unwrap();
+        let read_model = ReadModel::open(&self.database().await).await.unwrap();
         let mut dump = Vec::new();
-        for (table,) in tables {
-            let columns: Vec<(String, i64)> = sqlx::query_as("SELECT name, pk FROM pragma_table_info(?)")
-                .bind(table.clone())
-                .fetch_all(&mut connection)
-                .await
-                .unwrap();
-            let mut key: Vec<&(String, i64)> = columns.iter().filter(|(_, key)| *key > 0).collect();
-            key.sort_by_key(|(_, key)| key);
-            let key: Vec<String> = key.into_iter().map(|(name, _)| format!("\"{name}\"")).collect();
-            let cells: Vec<String> = columns.iter().map(|(name, _)| format!("quote(\"{name}\")")).collect();
-            let sql = format!("SELECT {} FROM \"{table}\" ORDER BY {}", cells.join(" || ', ' || "), key.join(", "));
-            let rows: Vec<(String,)> = sqlx::query_as(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap();
-            dump.extend(rows.into_iter().map(|(row,)| format!("{table}: {row}")));
+        for version in read_model.versions().await.unwrap() {
+            for table in &version.tables {
+                let query = Query { limit: 1_000_000, ..Query::default() };
+                let found = read_model.query(&version.id, table, &query).await.unwrap();
+                let name = format!("{} {}", version.id.label(), table.name);
+                dump.extend(found.rows.into_iter().map(|row| format!("{name}: {}", Value::Object(row))));
+            }
         }
         dump
+    }
+}
+
+impl Raw {
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.0.dialect()
+    }
+
+    /// Runs a statement, and gives how many rows it wrote.
+    pub(crate) async fn run(&self, sql: &str) -> sqlx::Result<u64> {
+        let mut transaction = self.0.begin(Durability::Full).await?;
+        let written = query(sql.to_owned()).execute(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(written)
+    }
+
+    pub(crate) async fn rows(&self, sql: &str) -> Vec<Row> {
+        query(sql.to_owned()).all(&mut self.0.read().await.unwrap()).await.unwrap()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use fantascope::database::Row;
 use fantascope::deployment::{
     DeployOptions, Deployed, Deployments, Fault, Foundation, Keep, Policy, RebuildOptions, WhenRowsDiffer,
 };
@@ -11,7 +12,6 @@ use fantascope::projection::{Phase, Status};
 use fantascope::read_model::{Operation, Promote, ReadModel, Source};
 use fantascope::store::{Expected, Store};
 use serde_json::json;
-use sqlx::{Connection as _, SqliteConnection};
 
 use crate::guests::guest;
 use crate::place::Place;
@@ -190,22 +190,22 @@ impl Stage {
     }
 
     pub(crate) async fn rows(&self, table: &str) -> BTreeMap<String, (i64, i64)> {
-        let mut raw = self.place.raw().await;
-        let sql = format!("SELECT id, events, total FROM \"{table}\"");
-        let rows: Vec<(String, i64, i64)> = sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(&mut raw).await.unwrap();
-        raw.close().await.unwrap();
-        rows.into_iter().map(|(id, events, total)| (id, (events, total))).collect()
+        let rows = self.place.raw().await.rows(&format!("SELECT id, events, total FROM \"{table}\"")).await;
+        let row = |row: &Row| (row.at(0).unwrap(), (row.at(1).unwrap(), row.at(2).unwrap()));
+        rows.iter().map(row).collect()
     }
 
     /// The names of tables and views that begin with `slides`.
     pub(crate) async fn names(&self) -> Vec<String> {
-        let mut raw: SqliteConnection = self.place.raw().await;
-        let names = sqlx::query_scalar(
+        let raw = self.place.raw().await;
+        let sql = raw.dialect().pick(
             "SELECT name FROM sqlite_schema WHERE name LIKE 'slides%' AND type <> 'index' ORDER BY name",
+            "SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace \
+             AND relname LIKE 'slides%' AND relkind IN ('r', 'v') ORDER BY relname",
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = database() \
+             AND table_name LIKE 'slides%' ORDER BY table_name",
         );
-        let names = names.fetch_all(&mut raw).await.unwrap();
-        raw.close().await.unwrap();
-        names
+        raw.rows(sql).await.iter().map(|row| row.at(0).unwrap()).collect()
     }
 
     /// The operations, the first one first: what, on which version, and how it ended.

@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use fantascope::database::Dialect;
 use fantascope::event::{ImportedEvent, NewEvent, Position};
 use fantascope::guest::Kind;
 use fantascope::projection::Phase;
@@ -114,18 +115,25 @@ async fn one_that_was_taken_over_stops_at_its_next_commit() {
     assert_eq!((host.checkpoint("hostile").await, host.rows("hostile", "deeds").await.len()), (1, 1));
 }
 
+/// The statement after which events can be changed, as by somebody who restores a wrong copy.
+fn unguard(dialect: Dialect, verb: &str) -> &'static str {
+    let (sqlite, mysql) = match verb {
+        "UPDATE" => ("DROP TRIGGER events_are_never_updated", "DROP TRIGGER fantascope_never_updated"),
+        _ => ("DROP TRIGGER events_are_never_deleted", "DROP TRIGGER fantascope_never_deleted"),
+    };
+    dialect.pick(sqlite, "DROP TRIGGER fantascope_immutable ON events", mysql)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_was_replaced_is_noticed() {
     let place = Place::new();
     History::of_types(&["Good", "Good", "Good"]).import(&place.store().await).await;
     place.run(&["hostile"]).await;
     // Another history under the same read models: as after restoring the wrong copy.
-    let mut raw = place.raw().await;
-    for statement in
-        ["DROP TRIGGER events_are_never_updated", "UPDATE events SET event_id = zeroblob(16) WHERE position = 3"]
-    {
-        sqlx::query(statement).execute(&mut raw).await.unwrap();
-    }
+    let raw = place.raw().await;
+    let none = raw.dialect().pick("zeroblob(16)", "'00000000-0000-0000-0000-000000000000'", "repeat(char(0), 16)");
+    raw.run(unguard(raw.dialect(), "UPDATE")).await.unwrap();
+    raw.run(&format!("UPDATE events SET event_id = {none} WHERE position = 3")).await.unwrap();
     let host = place.run(&["hostile"]).await;
     let status = host.status("hostile");
     let problem = status.error.unwrap();
@@ -141,10 +149,9 @@ async fn a_store_that_lost_its_end_is_noticed() {
     let place = Place::new();
     History::of_types(&["Good", "Good", "Good"]).import(&place.store().await).await;
     place.run(&["hostile"]).await;
-    let mut raw = place.raw().await;
-    for statement in ["DROP TRIGGER events_are_never_deleted", "DELETE FROM events WHERE position = 3"] {
-        sqlx::query(statement).execute(&mut raw).await.unwrap();
-    }
+    let raw = place.raw().await;
+    raw.run(unguard(raw.dialect(), "DELETE")).await.unwrap();
+    raw.run("DELETE FROM events WHERE position = 3").await.unwrap();
     let host = place.run(&["hostile"]).await;
     let problem = host.status("hostile").error.unwrap();
     assert_eq!((problem.code.as_str(), problem.position), ("history_changed", Some(Position(3))));
@@ -155,11 +162,23 @@ async fn a_store_that_lost_its_end_is_noticed() {
 async fn events_cannot_be_changed_or_deleted() {
     let place = Place::new();
     History::of_types(&["Good"]).import(&place.store().await).await;
-    let mut raw = place.raw().await;
+    let raw = place.raw().await;
     for (statement, verb) in [
         ("UPDATE events SET event_data = '{}'", "UPDATE"),
-        ("UPDATE events SET position = 2", "UPDATE"),
+        ("UPDATE events SET event_type = 'Other'", "UPDATE"),
         ("DELETE FROM events", "DELETE"),
+    ] {
+        let fault = raw.run(statement).await.expect_err(statement).to_string();
+        assert!(fault.contains("events are immutable") && fault.contains(verb), "{statement}: {fault}");
+    }
+}
+
+#[tokio::test]
+async fn events_cannot_be_replaced_in_a_file() {
+    let place = Place::on_file();
+    History::of_types(&["Good"]).import(&place.store().await).await;
+    let raw = place.raw().await;
+    for (statement, verb) in [
         (
             "INSERT OR REPLACE INTO events SELECT position, randomblob(16), event_type, event_version, aggregate_type, 'x', 1, event_timestamp, user_id, correlation_id, causation_id, metadata, '{}' FROM events",
             "at this position",
@@ -173,8 +192,7 @@ async fn events_cannot_be_changed_or_deleted() {
             "in its aggregate",
         ),
     ] {
-        let fault = sqlx::query(statement).execute(&mut raw).await.map(|done| done.rows_affected());
-        let fault = fault.expect_err(statement).to_string();
+        let fault = raw.run(statement).await.expect_err(statement).to_string();
         assert!(fault.contains("events are immutable") && fault.contains(verb), "{statement}: {fault}");
     }
 }

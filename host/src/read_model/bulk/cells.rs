@@ -23,12 +23,7 @@ pub(in crate::read_model) fn expressions(dialect: Dialect, of: &str, columns: &[
 }
 
 /// Adds the cell in place `index` of `row` to `column`.
-fn push(
-    column: &mut Column,
-    of_type: ColumnType,
-    row: &Row,
-    index: usize,
-) -> sqlx::Result<()> {
+fn push(column: &mut Column, of_type: ColumnType, row: &Row, index: usize) -> sqlx::Result<()> {
     match row {
         Row::Postgres(row) => push_postgres(column, of_type, row, index),
         Row::MySql(row) => push_mysql(column, of_type, row, index),
@@ -94,7 +89,9 @@ pub(super) fn push_postgres(column: &mut Column, of_type: ColumnType, row: &PgRo
         }
         Cells::Integers(values) => values.push(i64::from_be_bytes(eight()?)),
         Cells::Floats(values) => values.push(f64::from_be_bytes(eight()?)),
-        Cells::Texts(texts) => texts.push(std::str::from_utf8(bytes).map_err(|fault| sqlx::Error::Decode(fault.into()))?),
+        Cells::Texts(texts) => {
+            texts.push(std::str::from_utf8(bytes).map_err(|fault| sqlx::Error::Decode(fault.into()))?)
+        }
         Cells::Blobs(blobs) => blobs.push(bytes),
     }
     not_null(column)

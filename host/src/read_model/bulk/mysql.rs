@@ -143,7 +143,8 @@ pub(super) async fn read(
         quote(&physical_table(id, &table.name)),
         same.join(" AND ")
     );
-    let rows = sqlx::query(AssertSqlSafe(sql)).bind(keys_as_json(&with_dates(table, keys)?)).fetch_all(connection).await?;
+    let rows =
+        sqlx::query(AssertSqlSafe(sql)).bind(keys_as_json(&with_dates(table, keys)?)).fetch_all(connection).await?;
     let mut numbers = Vec::with_capacity(rows.len());
     let mut columns: Vec<Column> = table.values().iter().map(|column| Column::empty(column.of_type)).collect();
     for row in &rows {
