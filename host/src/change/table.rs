@@ -87,7 +87,7 @@ impl TableDefinition {
             if column.nullable {
                 return Err(format!("table `{name}`: key column `{}` must not be nullable", column.name));
             }
-            if matches!(column.of_type, ColumnType::Float | ColumnType::Json) {
+            if matches!(column.of_type, ColumnType::Float | ColumnType::Decimal | ColumnType::Json) {
                 return Err(format!(
                     "table `{name}`: key column `{}` must not be of type {}",
                     column.name, column.of_type

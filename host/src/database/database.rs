@@ -123,7 +123,9 @@ impl Database {
                 Begun::SqliteSnapshot(transaction)
             }
             Engine::Postgres(pools) => {
-                Begun::Postgres(pools.readers.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1";
+                // What a transaction sees is fixed by the first statement in it.
+                Begun::Postgres(pools.readers.begin_with(begin).await?)
             }
             Engine::MySql(pools) => {
                 // Only the next transaction of the session is like that.

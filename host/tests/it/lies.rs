@@ -77,9 +77,11 @@ async fn the_truth_is_written_as_it_was_told() {
     History::of_types(&["Truth", "Truth"]).import(&place.store().await).await;
     let host = place.run(&["liar"]).await;
     assert_eq!(host.status("liar").error.map(|problem| problem.message), None);
+    // MySQL keeps the number, not how it was written.
+    let amount = place.raw().await.dialect().pick("12.50", "12.50", "12.5");
     let expected = serde_json::json!({
         "id": "fact-2", "label": "lämp", "number": 42, "ratio": 0.5, "flag": true,
-        "code": "07070707-0707-0707-0707-070707070707", "note": {}, "amount": "12.50",
+        "code": "07070707-0707-0707-0707-070707070707", "note": {}, "amount": amount,
     });
     assert_eq!(host.rows("liar", "facts").await[1], expected);
 }

@@ -199,13 +199,16 @@ impl Stage {
     pub(crate) async fn names(&self) -> Vec<String> {
         let raw = self.place.raw().await;
         let sql = raw.dialect().pick(
-            "SELECT name FROM sqlite_schema WHERE name LIKE 'slides%' AND type <> 'index' ORDER BY name",
+            "SELECT name FROM sqlite_schema WHERE name LIKE 'slides%' AND type <> 'index'",
             "SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace \
-             AND relname LIKE 'slides%' AND relkind IN ('r', 'v') ORDER BY relname",
+             AND relname LIKE 'slides%' AND relkind IN ('r', 'v')",
             "SELECT table_name FROM information_schema.tables WHERE table_schema = database() \
-             AND table_name LIKE 'slides%' ORDER BY table_name",
+             AND table_name LIKE 'slides%'",
         );
-        raw.rows(sql).await.iter().map(|row| row.at(0).unwrap()).collect()
+        let mut names: Vec<String> = raw.rows(sql).await.iter().map(|row| row.at(0).unwrap()).collect();
+        // Each database has an order of its own.
+        names.sort_unstable();
+        names
     }
 
     /// The operations, the first one first: what, on which version, and how it ended.

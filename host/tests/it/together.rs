@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::place::Place;
 use crate::stage::slides;
 
-const EVENTS: usize = 2_000;
+const EVENTS: usize = 8_000;
 const PROJECTIONS: usize = 4;
 
 /// Pages that are read to build four projections, with so many bytes to keep pages in.
