@@ -1,13 +1,13 @@
 //! The one who changes what runs, and what all operations share.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Fault, PluginList, Policy};
-use crate::change::Digest;
+use super::{Fault, Membership, PluginList, Policy};
+use crate::change::{Digest, VersionId};
 use crate::guest::{Admitted, Kind, Sandbox};
 use crate::projection::{Code, Projections, sandboxed};
 use crate::read_model::{ReadModel, State, VersionRecord};
@@ -20,6 +20,7 @@ pub(super) const FOLDER: &str = "folder";
 
 /// What the host does by itself.
 pub(super) const PROMOTION: &str = "a promotion by policy";
+pub(super) const FOLLOWING: &str = "what another host has changed";
 
 /// How long that is waited for, and how often it is looked whether it is over.
 const HOST_MAX: Duration = Duration::from_secs(10);
@@ -36,6 +37,9 @@ pub struct Deployments {
     pub(super) plugins: PluginList,
     /// Names of projections and upcasters, with what is under way there.
     pub(super) busy: Arc<Mutex<HashMap<String, &'static str>>>,
+    /// Versions that are about to be retired here.
+    pub(super) ending: Arc<Mutex<HashSet<VersionId>>>,
+    pub(super) membership: Membership,
     pub(super) stop: CancellationToken,
 }
 
@@ -77,7 +81,7 @@ impl Deployments {
                 Ok(exclusive) => return Ok(exclusive),
                 Err(under_way) => under_way,
             };
-            if under_way != PROMOTION || Instant::now() > give_up {
+            if ![PROMOTION, FOLLOWING].contains(&under_way) || Instant::now() > give_up {
                 return Err(Fault::Busy { name: name.to_owned(), operation: under_way.to_owned() });
             }
             tokio::time::sleep(LOOK_AGAIN).await;
@@ -85,13 +89,18 @@ impl Deployments {
     }
 
     /// The same, at once; or what is under way.
-    fn try_exclusively(&self, name: &str, operation: &'static str) -> Result<Exclusive, &'static str> {
+    pub(super) fn try_exclusively(&self, name: &str, operation: &'static str) -> Result<Exclusive, &'static str> {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(operation) = busy.get(name) {
             return Err(operation);
         }
         busy.insert(name.to_owned(), operation);
         Ok(Exclusive { busy: Arc::clone(&self.busy), name: name.to_owned() })
+    }
+
+    /// Whether `id` is about to be retired here.
+    pub(super) fn is_ending(&self, id: &VersionId) -> bool {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
     }
 
     /// The versions of `name` that are not retired, in their order.

@@ -180,17 +180,31 @@ impl Deployments {
         Ok(self.read_model.forget_file(file, Source::Folder).await?)
     }
 
-    /// Lists a plugin that was uploaded before the host started.
+    /// Lists a plugin that came before the host started, or to another one.
     async fn list_upload(&self, seen: &SeenFile, running: &[Digest]) -> Result<(), Fault> {
         if let Some(bytes) = self.read_model.plugin(seen.digest).await? {
             let entry = self.admit(&seen.file, bytes).await?;
-            let mut info = PluginInfo::of(&entry, Source::Upload);
+            let mut info = PluginInfo::of(&entry, seen.source);
             if entry.outcome.is_ok() {
                 info.status = status_of(seen.digest, running);
             }
             self.plugins.put(info);
         }
         Ok(())
+    }
+
+    /// Lists the plugins that came to other hosts, and those that are out of date by it.
+    pub(super) async fn follow_files(&self) -> Result<(), Fault> {
+        let running = self.running_digests().await?;
+        for seen in self.read_model.seen_files().await? {
+            let is_it = |known: &PluginInfo| known.file == seen.file && known.source == seen.source.as_str();
+            let known = self.plugins.get().into_iter().find(is_it);
+            let is_settled = |status| matches!(status, PluginStatus::Active | PluginStatus::Superseded);
+            if known.is_none_or(|known| is_settled(known.status) && known.digest != seen.digest.to_string()) {
+                self.list_upload(&seen, &running).await?;
+            }
+        }
+        self.list_what_runs().await
     }
 
     /// What runs the versions that there are, and the upcasters in force.

@@ -3,16 +3,19 @@
 //!
 //! Level 4: knows plugins, projections and read models; knows no HTTP and no settings.
 
+mod balance;
 mod deploy;
 mod deployments;
 mod fault;
 mod folder;
+mod hosts;
 mod keep;
 mod open;
 mod operate;
 mod plan;
 mod plugins;
 mod policy;
+mod process;
 mod rebuild;
 mod remove;
 mod upcasters;
@@ -22,6 +25,7 @@ mod wanted;
 pub use deploy::{DeployOptions, Deployed, SampleReport};
 pub use deployments::Deployments;
 pub use fault::Fault;
+pub use hosts::Membership;
 pub use open::Foundation;
 pub use plugins::{PluginInfo, PluginList, PluginStatus};
 pub use policy::{Keep, Policy, WhenRowsDiffer, duration};

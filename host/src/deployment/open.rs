@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::deployments::code;
-use super::{Deployments, Fault, PluginList, Policy};
+use super::{Deployments, Fault, Membership, PluginList, Policy};
 use crate::event::Position;
 use crate::guest::Sandbox;
 use crate::limits::Limits;
@@ -21,6 +21,7 @@ pub struct Foundation {
     pub policy: Policy,
     /// How often appends of other processes are looked for.
     pub poll: Duration,
+    pub membership: Membership,
 }
 
 impl Deployments {
@@ -30,7 +31,7 @@ impl Deployments {
     /// # Errors
     /// If the databases fail, or upcasters of before are not kept.
     pub async fn open(foundation: Foundation) -> Result<Self, Fault> {
-        let Foundation { store, read_model, sandbox, limits, policy, poll } = foundation;
+        let Foundation { store, read_model, sandbox, limits, policy, poll, membership } = foundation;
         // Sets are loaded once the sandbox can be asked; until then there is none.
         let upcasters = Upcasters::of_sets(Vec::new());
         let projections = Projections::new(Resources {
@@ -48,8 +49,11 @@ impl Deployments {
             policy,
             plugins: PluginList::default(),
             busy: std::sync::Arc::default(),
+            ending: std::sync::Arc::default(),
+            membership,
             stop: tokio_util::sync::CancellationToken::new(),
         };
+        this.join().await?;
         for interrupted in this.read_model.interrupt_operations().await? {
             tracing::warn!(
                 "operation {} ({} of {}) was interrupted: nothing of it was done",
@@ -98,6 +102,7 @@ impl Deployments {
         if let Some(ready) = self.projections.newly_ready() {
             tokio::spawn(self.clone().keep_order(ready));
         }
+        tokio::spawn(self.clone().belong());
         let this = self.clone();
         tokio::spawn(async move { this.promote_left_over(&versions).await });
         Ok(())
@@ -107,5 +112,8 @@ impl Deployments {
     pub async fn drain(&self) {
         self.stop.cancel();
         self.projections.drain().await;
+        if let Err(fault) = self.read_model.leave().await {
+            tracing::warn!("other hosts take over only when this one's lease has ended: {fault}");
+        }
     }
 }

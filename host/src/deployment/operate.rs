@@ -1,5 +1,8 @@
 //! What operators say to a projection: promote, roll back, pause, resume, cancel.
 
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
 use tokio::sync::OwnedMutexGuard;
 
 use super::deployments::standing;
@@ -9,6 +12,11 @@ use super::{Deployments, Fault, PluginStatus, Wanted};
 use crate::change::VersionId;
 use crate::projection::{Phase, Status};
 use crate::read_model::{NewOperation, State, VersionRecord};
+
+/// How long it is waited until two versions that different hosts fold have come equally far,
+/// and how often it is looked.
+const LEVEL_MAX: Duration = Duration::from_secs(2);
+const LEVEL_AGAIN: Duration = Duration::from_millis(5);
 
 impl Deployments {
     /// Lets the stable names show another version, all at once: the one that is wanted,
@@ -72,12 +80,45 @@ impl Deployments {
         if let Some(missing) = missing(green, status.as_ref(), force) {
             return Err(Fault::NotReady { id: id.clone(), missing });
         }
+        if self.is_elsewhere(id) {
+            return self.switch_elsewhere(id, force, operation).await;
+        }
         // Held until the switch is done: what readers see is as new after it as before.
         let _held = match self.hold_both(green).await {
             Err(missing) if !force => return Err(Fault::NotReady { id: id.clone(), missing }),
             held => held.ok(),
         };
         self.read_model.promote(id, operation).await?;
+        self.projections.set_live(id);
+        tracing::info!(projection = %id, "is live now");
+        Ok(())
+    }
+
+    /// Whether another host folds `id`, or the live version of its projection.
+    fn is_elsewhere(&self, id: &VersionId) -> bool {
+        let statuses = self.projections.board().statuses(self.store.head());
+        let is_it = |status: &Status| {
+            let is_green = (status.version, status.generation) == (id.version, id.generation);
+            status.projection == id.projection.as_str() && (is_green || status.live)
+        };
+        statuses.iter().any(|status| is_it(status) && status.host.is_some())
+    }
+
+    /// Switches to `id` at a moment when it has come as far as the live version, wherever the
+    /// two are folded.
+    async fn switch_elsewhere(&self, id: &VersionId, force: bool, operation: NewOperation) -> Result<(), Fault> {
+        let give_up = Instant::now() + LEVEL_MAX;
+        while !self.read_model.promote_if_level(id, operation.clone()).await? {
+            if Instant::now() > give_up {
+                if force {
+                    self.read_model.promote(id, operation).await?;
+                    break;
+                }
+                let missing = "it does not come to where the live version is; force promotes it all the same";
+                return Err(Fault::NotReady { id: id.clone(), missing: missing.to_owned() });
+            }
+            tokio::time::sleep(LEVEL_AGAIN).await;
+        }
         self.projections.set_live(id);
         tracing::info!(projection = %id, "is live now");
         Ok(())
@@ -229,8 +270,11 @@ impl Deployments {
 
     /// Stops `id`, and drops its tables.
     pub(super) async fn retire(&self, id: &VersionId, operation: NewOperation) -> Result<(), Fault> {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
         self.projections.end(id).await;
-        if let Err(fault) = self.read_model.retire(id, operation).await {
+        let retired = self.read_model.retire(id, operation).await;
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        if let Err(fault) = retired {
             // Its tables are still there, so it goes on.
             self.run_again(id).await;
             return Err(fault.into());
@@ -240,7 +284,7 @@ impl Deployments {
     }
 
     /// Plugins that nothing runs any more are listed so.
-    async fn list_what_runs(&self) -> Result<(), Fault> {
+    pub(super) async fn list_what_runs(&self) -> Result<(), Fault> {
         let running = self.running_digests().await?;
         for mut plugin in self.plugins.get() {
             if let (PluginStatus::Active, Ok(digest)) = (plugin.status, plugin.digest.parse()) {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::deploy::{Deployed, deployed};
-use super::deployments::those_there_are;
+use super::deployments::{FOLLOWING, those_there_are};
 use super::{Deployments, Fault, RebuildOptions, Wanted};
 use crate::change::{Digest, Manifest, UpcasterManifest};
 use crate::event::{Batch, Position};
@@ -255,6 +255,18 @@ impl Deployments {
             note_changes(&mut trial, &one, &other);
         }
         Ok(trial)
+    }
+
+    /// Lets those sets work that other hosts have recorded. Says whether that was all; somebody
+    /// may be changing them just now.
+    pub(super) async fn follow_upcasters(&self) -> Result<bool, Fault> {
+        let Ok(_exclusive) = self.try_exclusively(ALL, FOLLOWING) else { return Ok(false) };
+        let known = self.projections.upcasters().latest();
+        for set in self.read_model.upcaster_sets().await?.into_iter().filter(|set| set.number > known) {
+            let plugins = plugins(&self.upcasters_of(&set.digests).await?);
+            self.projections.adopt(UpcasterSet::new(set.number, set.effective_after, plugins)?).await;
+        }
+        Ok(true)
     }
 
     /// The upcasters that work on new events.

@@ -103,6 +103,7 @@ mod tests {
             limits: limits.clone(),
             policy: Policy::default(),
             poll: Duration::from_secs(1),
+            membership: crate::deployment::Membership::default(),
         });
         let deployments = deployments.await.expect("deployments");
         let board = deployments.projections().board();

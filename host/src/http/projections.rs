@@ -131,5 +131,6 @@ fn stopped(version: VersionRecord, head: Position) -> Status {
         digest: version.digest.to_string(),
         subscription: String::new(),
         tables: version.tables.iter().map(|table| table.name.to_string()).collect(),
+        host: None,
     }
 }

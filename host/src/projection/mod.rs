@@ -4,6 +4,7 @@
 
 mod feed;
 mod instance;
+mod leases;
 mod log;
 mod pages;
 mod recent;
@@ -18,6 +19,7 @@ mod version;
 mod writer;
 
 pub use instance::{Start, sandboxed};
+pub use leases::{Granted, Leases, UnitId};
 pub use status::{Board, PartitionStatus, Phase, Problem, Status};
 pub use supervisor::{Projections, Resources};
 pub use trial::Trial;

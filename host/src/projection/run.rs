@@ -33,6 +33,8 @@ pub(super) enum Stop {
     Drained,
     /// It has come to where it ends, and all is committed.
     Reached,
+    /// Somebody else has taken it over, or has changed what it goes by.
+    Lost,
     /// An event can't be folded; what came before it is committed.
     Failed(Problem),
     /// Something failed that may be well again later.
@@ -48,17 +50,22 @@ impl From<FeedError> for Stop {
 impl From<ReadModelError> for Stop {
     fn from(fault: ReadModelError) -> Self {
         match fault {
-            // To try again would not help: two hosts would take it from each other for ever,
-            // and a name stays taken.
-            ReadModelError::Fenced { .. } | ReadModelError::NameTaken { .. } => Self::Failed(Problem {
-                code: fault.code().to_owned(),
-                message: fault.to_string(),
-                position: None,
-                event_id: None,
-                since: Timestamp::now(),
-            }),
+            ReadModelError::Fenced { .. } => Self::Lost,
+            // To try again would not help: a name stays taken.
+            ReadModelError::NameTaken { .. } => Self::Failed(problem_of(&fault)),
             fault => Self::Broken(fault.to_string()),
         }
+    }
+}
+
+/// What is shown of a fault that no event is to blame for.
+pub(super) fn problem_of(fault: &ReadModelError) -> Problem {
+    Problem {
+        code: fault.code().to_owned(),
+        message: fault.to_string(),
+        position: None,
+        event_id: None,
+        since: Timestamp::now(),
     }
 }
 

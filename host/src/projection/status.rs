@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::change::{Digest, Manifest, TableDefinition, VersionId};
 use crate::event::{Position, Timestamp};
-use crate::read_model::Promote;
+use crate::read_model::{Promote, VersionRecord};
 
 /// A rate that was not renewed for so long has fallen to nothing.
 const RATE_SECONDS: f64 = 5.0;
@@ -146,6 +146,8 @@ pub struct Status {
     pub subscription: String,
     /// Names of its tables.
     pub tables: Vec<String>,
+    /// The host that folds it, if that is another one; of several, one of them.
+    pub host: Option<String>,
 }
 
 /// What the loop of one version tells of itself.
@@ -158,6 +160,8 @@ pub(super) struct Observed {
     pub(super) live_to: Option<Timestamp>,
     pub(super) as_of: Option<Position>,
     pub(super) digest: Digest,
+    /// The host that folds it, or a part of it, if that is another one.
+    pub(super) host: Option<String>,
     /// Per partition: how far, how fast, and when that was so.
     pub(super) partitions: Vec<(Position, f64, Timestamp)>,
     /// Where the backfill ends.
@@ -250,6 +254,36 @@ impl Board {
         });
     }
 
+    /// Shows how far the partitions of `id` have come that other hosts fold; `host` is one of them.
+    /// A version that is built is `building`.
+    pub fn elsewhere(
+        &self,
+        id: &VersionId,
+        host: Option<String>,
+        building: bool,
+        positions: &[(u32, Position, Timestamp)],
+    ) {
+        self.update(id, |observed| {
+            let is_all = positions.len() == observed.partitions.len();
+            observed.host = host;
+            for &(partition, position, at) in positions {
+                if let Some((known, rate, rated_at)) = observed.partitions.get_mut(partition as usize) {
+                    let seconds = at.seconds_since(*rated_at);
+                    if position > *known && seconds > 0.0 {
+                        (*rate, *rated_at) = (position.ahead_of(*known) as f64 / seconds, at);
+                        observed.progress_at = Timestamp::now();
+                    }
+                    *known = position;
+                }
+            }
+            let is_moving = matches!(observed.phase, Phase::Rebuilding | Phase::Following | Phase::Lagging);
+            if is_all && observed.host.is_some() && is_moving {
+                observed.phase = if building { Phase::Rebuilding } else { Phase::Following };
+                observed.waiting.clear();
+            }
+        });
+    }
+
     /// Shows `id` as the live version of its projection.
     pub(super) fn set_live(&self, id: &VersionId) {
         for (other, entry) in self.write().iter_mut() {
@@ -271,6 +305,25 @@ impl Board {
             observed.waiting.front().filter(|_| follows).map(|&(_, read_at)| now.seconds_since(read_at).max(0.0))
         };
         self.read().values().filter_map(late).map(Duration::from_secs_f64).max().unwrap_or_default()
+    }
+
+    /// What runs `id` here, or would if this host folded it.
+    #[must_use]
+    pub fn digest(&self, id: &VersionId) -> Option<Digest> {
+        self.observed(id).map(|observed| observed.digest)
+    }
+
+    /// Whether `id` rests here, for somebody paused it.
+    #[must_use]
+    pub fn is_paused(&self, id: &VersionId) -> bool {
+        self.observed(id).is_some_and(|observed| observed.phase == Phase::Paused)
+    }
+
+    /// Shows what is recorded of a version, whoever recorded it.
+    pub fn recorded(&self, record: &VersionRecord) {
+        self.update(&record.id, |observed| {
+            (observed.live, observed.live_to, observed.promote) = (record.live, record.live_to, record.promote);
+        });
     }
 
     /// What the loop of `id` tells of itself, if it runs here.
@@ -384,6 +437,7 @@ impl Entry {
             },
             digest: observed.digest.to_string(),
             subscription: self.manifest.subscription.to_string(),
+            host: observed.host.clone(),
             tables: self.manifest.tables.iter().map(|table| table.name.to_string()).collect(),
         }
     }

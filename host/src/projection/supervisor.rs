@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::feed::Tail;
 use super::instance::{Instance, Start};
+use super::leases::Leases;
 use super::pages::Pages;
 use super::status::{Board, Doing, Observed, Phase};
 use super::upcasters::{UpcasterSet, Upcasters};
@@ -61,7 +62,7 @@ impl Projections {
         let (ready, newly_ready) = mpsc::unbounded_channel();
         let board = Board::new(Duration::from_millis(limits.stuck_after_ms));
         Self {
-            around: Surroundings { pages, tail, read_model, board, limits, ready, stop },
+            around: Surroundings { pages, tail, read_model, board, limits, ready, leases: Leases::default(), stop },
             running: Arc::default(),
             ready: Arc::new(Mutex::new(Some(newly_ready))),
         }
@@ -120,6 +121,7 @@ impl Projections {
             live_to: record.live_to,
             as_of: record.as_of,
             digest: code.digest,
+            host: None,
             partitions: record.checkpoints.iter().map(|checkpoint| (checkpoint.position, 0.0, now)).collect(),
             built_until: if record.built_until == Position::START {
                 self.around.pages.store().head()
@@ -138,6 +140,8 @@ impl Projections {
         let (orders, queue) = mpsc::channel(ORDERS_WAITING);
         let task = tokio::spawn(version.live(queue));
         self.running().insert(record.id.clone(), Running { orders, task });
+        // Where there are several hosts, somebody must say who folds it.
+        self.around.leases.ask();
     }
 
     /// Lets other code fold `id`, from the next batch on: the batch in flight is finished
@@ -165,6 +169,23 @@ impl Projections {
     /// Lets `id` go on.
     pub async fn resume(&self, id: &VersionId) {
         self.order(id, Order::Resume).await;
+    }
+
+    /// Lets other code fold `id`, as another host has recorded.
+    pub async fn replace(&self, id: &VersionId, code: Code) {
+        self.order(id, Order::Replace { code }).await;
+    }
+
+    /// Which partitions of which versions this host may fold.
+    #[must_use]
+    pub fn leases(&self) -> &Leases {
+        &self.around.leases
+    }
+
+    /// The versions that this host knows of: those that it folds, and those that others do.
+    #[must_use]
+    pub fn ids(&self) -> Vec<VersionId> {
+        self.running().keys().cloned().collect()
     }
 
     /// Lets `id` fold again what comes after `to`, over the rows that there are.
@@ -229,6 +250,12 @@ impl Projections {
         let number = record(position).await?;
         self.around.pages.upcasters().install(set.from(number, position));
         Ok(position)
+    }
+
+    /// Lets `set`, which another host has recorded, work on all events after its position.
+    pub async fn adopt(&self, set: UpcasterSet) {
+        let _held = self.around.tail.hold().await;
+        self.around.pages.upcasters().install(set);
     }
 
     /// Waits until every version has caught up with what is in the store, or rests.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::feed::Tail;
+use super::leases::Leases;
 use super::run::Stop;
 use super::supervisor::Projections;
 use super::version::{Code, Surroundings, Version};
@@ -39,12 +40,13 @@ impl Projections {
         let around = self.surroundings();
         let board = Board::new(std::time::Duration::MAX);
         let tail: Tail = around.tail.clone();
-        let around = Surroundings { read_model: scratch.clone(), board, tail, ..around };
+        let leases = Leases::default();
+        let around = Surroundings { read_model: scratch.clone(), board, tail, leases, ..around };
         let mut version = Version::new(around, id.clone(), code, None);
         match version.run_once().await? {
             Stop::Reached => Ok(Trial::Folded(id)),
             Stop::Failed(problem) => Ok(Trial::Failed(problem)),
-            Stop::Drained => Err(Error::Closed),
+            Stop::Drained | Stop::Lost => Err(Error::Closed),
             Stop::Broken(fault) => Err(Error::Trial { reason: fault }),
         }
     }

@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::feed::{Feed, Tail};
 use super::instance::{Instance, Start};
+use super::leases::Leases;
 use super::pages::Pages;
 use super::rows::RowSource;
-use super::run::{Run, Stop, history_changed};
+use super::run::{Run, Stop, history_changed, problem_of};
 use super::status::{Board, Phase, Problem};
 use super::throttle::Throttle;
 use super::writer::Commits;
@@ -26,6 +27,9 @@ use crate::route::Partition;
 /// How long to wait before trying again: first and last, doubling in between.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_LAST: Duration = Duration::from_secs(30);
+
+/// How long is waited for other hosts, before it is looked again how far they have come.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// What folds the events of a version. Cheap to clone.
 #[derive(Clone)]
@@ -69,6 +73,10 @@ pub(super) enum Order {
         reply: oneshot::Sender<()>,
     },
     Resume,
+    /// Go on with other code, as another host has recorded.
+    Replace {
+        code: Code,
+    },
     /// Stand at an earlier position, with the rows as they are.
     Rewind {
         to: Checkpoint,
@@ -92,6 +100,7 @@ pub(super) struct Surroundings {
     pub(super) board: Board,
     pub(super) limits: Limits,
     pub(super) ready: mpsc::UnboundedSender<VersionId>,
+    pub(super) leases: Leases,
     pub(super) stop: CancellationToken,
 }
 
@@ -149,6 +158,19 @@ impl Version {
             match stopped {
                 // The next round goes on with what is left.
                 Stop::Drained | Stop::Reached => {}
+                Stop::Lost if self.around.leases.is_shared() => {
+                    tracing::info!(projection = %self.id, "another host has taken it over, or has changed what it goes by");
+                    let sync = self.around.leases.sync();
+                    self.around.stop.run_until_cancelled(sync).await;
+                }
+                Stop::Lost => {
+                    // To try again would not help: two hosts that do not know of each other would
+                    // take it from each other for ever.
+                    let problem = problem_of(&Error::Fenced { id: self.id.clone() });
+                    tracing::error!(projection = %self.id, code = problem.code, "{}", problem.message);
+                    self.resting = Some(Phase::Failed);
+                    self.set_phase(Phase::Failed, Some(problem));
+                }
                 Stop::Failed(problem) => {
                     tracing::error!(projection = %self.id, code = problem.code, "{}", problem.message);
                     self.resting = Some(Phase::Failed);
@@ -207,6 +229,11 @@ impl Version {
                 reply.send(()).unwrap_or(());
             }
             Order::Resume => self.resting = None,
+            Order::Replace { code } => {
+                self.around.board.update(&self.id, |observed| observed.digest = code.digest);
+                self.code = code;
+                self.resting = self.resting.filter(|&phase| phase != Phase::Failed);
+            }
             Order::Rewind { to, operation, reply } => {
                 let rewound = self.around.read_model.rewind(&self.id, to, *operation).await;
                 if rewound.is_ok() {
@@ -257,6 +284,11 @@ impl Version {
 
     async fn run_as_recorded(&mut self, interrupt: &CancellationToken) -> Result<Stop, Error> {
         let record = self.around.read_model.version(&self.id).await?;
+        if record.state == State::Retired {
+            // Another host has retired it, and this one is about to hear of it.
+            self.resting = Some(Phase::Stopped);
+            return Ok(Stop::Drained);
+        }
         self.show(&record);
         let count = u32::try_from(record.checkpoints.len()).unwrap_or(u32::MAX);
         if record.as_of.is_some_and(|end| record.checkpoints.iter().all(|checkpoint| checkpoint.position >= end)) {
@@ -276,6 +308,11 @@ impl Version {
             None => record.as_of,
         };
         let stopped = self.run_partitions(&record, until, interrupt).await?;
+        if matches!(stopped, Stop::Reached) && count > 1 && !self.all_reached(until).await? {
+            // Other hosts fold the others.
+            interrupt.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await;
+            return Ok(Stop::Drained);
+        }
         if matches!(stopped, Stop::Reached) {
             if let Some(wanted) = wanted {
                 self.around.read_model.repartition(&self.id, wanted).await?;
@@ -287,7 +324,13 @@ impl Version {
         Ok(stopped)
     }
 
-    /// All partitions at once; the first that fails stops the others.
+    /// Whether every partition has come to where they end, whoever folds it.
+    async fn all_reached(&self, until: Option<Position>) -> Result<bool, Error> {
+        let record = self.around.read_model.version(&self.id).await?;
+        Ok(until.is_none_or(|until| record.checkpoints.iter().all(|checkpoint| checkpoint.position >= until)))
+    }
+
+    /// All partitions that this host may fold at once; the first that fails stops the others.
     async fn run_partitions(
         &mut self,
         record: &VersionRecord,
@@ -296,10 +339,12 @@ impl Version {
     ) -> Result<Stop, Error> {
         let interrupt = interrupt.child_token();
         let count = u32::try_from(record.checkpoints.len()).unwrap_or(u32::MAX);
+        let mut granted = self.around.leases.watch();
+        let wanted = granted.borrow_and_update().of(&self.id, count);
         let mut runs = JoinSet::new();
-        for number in 0..count {
+        for &number in &wanted {
             let leased = self.around.read_model.lease(&self.id, number, self.code.digest).await?;
-            let Some(prepared) = leased else { return Err(Error::Fenced { id: self.id.clone() }) };
+            let Some(prepared) = leased else { continue };
             let instance = self.arrived();
             let mut run = match self.set_up(record, &prepared, Partition { number, count }, until, instance).await {
                 Ok(run) => run,
@@ -312,13 +357,39 @@ impl Version {
             let interrupt = interrupt.clone();
             runs.spawn(async move { run.run(&interrupt).await });
         }
+        if runs.is_empty() {
+            self.arrived();
+            tokio::select! {
+                () = interrupt.cancelled() => {}
+                // Nobody who could grant is left: the host ends.
+                _ = granted.changed() => {}
+                () = tokio::time::sleep(LOOK_AGAIN * 2) => {}
+            }
+            return Ok(Stop::Drained);
+        }
         let mut outcome = Stop::Reached;
-        while let Some(stopped) = runs.join_next().await {
+        loop {
+            let stopped = tokio::select! {
+                stopped = runs.join_next() => match stopped {
+                    Some(stopped) => stopped,
+                    None => break,
+                },
+                changed = granted.changed() => {
+                    if changed.is_ok() && granted.borrow_and_update().of(&self.id, count) != wanted {
+                        interrupt.cancel();
+                    }
+                    continue;
+                }
+            };
             let stopped = stopped.unwrap_or_else(|fault| Stop::Broken(format!("a partition has panicked: {fault}")));
             if !matches!(stopped, Stop::Reached) {
                 interrupt.cancel();
             }
             outcome = graver(outcome, stopped);
+        }
+        let kept = granted.borrow().of(&self.id, count);
+        for &number in wanted.iter().filter(|number| !kept.contains(number)) {
+            self.around.read_model.release(&self.id, number).await?;
         }
         Ok(outcome)
     }
@@ -407,7 +478,8 @@ fn graver(one: Stop, other: Stop) -> Stop {
         Stop::Reached => 0,
         Stop::Drained => 1,
         Stop::Broken(_) => 2,
-        Stop::Failed(_) => 3,
+        Stop::Lost => 3,
+        Stop::Failed(_) => 4,
     };
     if rank(&other) > rank(&one) { other } else { one }
 }

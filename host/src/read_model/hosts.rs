@@ -5,14 +5,19 @@
 //! depends on that being known in time: commits are fenced by the epoch of the checkpoint,
 //! which grows with every owner.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::record::checkpoint_of;
+use super::record::{checkpoint_of, id_of};
 use super::versions::Prepared;
+use super::writing::CHANGES;
 use super::{Error, ReadModel};
 use crate::change::{Digest, VersionId};
-use crate::database::{Durability, query};
-use crate::event::Timestamp;
+use crate::database::{Dialect, Durability, Row, Session, query};
+use crate::event::{Position, Timestamp};
+
+/// How long is waited before listening anew, after the connection was lost.
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
 /// Where the process of a host can be looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,11 +43,65 @@ pub struct HostRecord {
 pub struct Unit {
     pub id: VersionId,
     pub partition: u32,
-    /// The host that folds it, if that is alive.
-    pub owner: Option<String>,
+    /// The host that folds it, if that is alive: what it is called here, and for people.
+    pub owner: Option<(String, String)>,
+    /// Whether its version is being built.
+    pub building: bool,
+    /// How far it has come, and when that was noted.
+    pub position: Position,
+    pub at: Timestamp,
+}
+
+/// What a host must know of the others, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Grows whenever another host changes something that hosts must know of each other.
+    pub changes: i64,
+    /// How many hosts are alive.
+    pub hosts: u32,
+    /// The partitions of all versions that are not retired.
+    pub units: Vec<Unit>,
+}
+
+/// What others say of changes.
+#[derive(Debug)]
+pub struct Changes {
+    read_model: ReadModel,
+    listener: Option<sqlx::postgres::PgListener>,
+}
+
+impl Changes {
+    /// Whether the database notifies of changes.
+    #[must_use]
+    pub fn are_told(&self) -> bool {
+        self.listener.is_some()
+    }
+
+    /// Waits until there may be one; for ever where the database does not say.
+    pub async fn next(&mut self) {
+        let Some(listener) = &mut self.listener else { return std::future::pending().await };
+        match listener.try_recv().await {
+            Ok(Some(_)) => {}
+            // What was said while the connection was away is lost.
+            Ok(None) | Err(_) => {
+                tokio::time::sleep(LISTEN_AGAIN).await;
+                if let Ok(Some(again)) = self.read_model.database.listen(CHANGES).await {
+                    *listener = again;
+                }
+            }
+        }
+    }
 }
 
 impl ReadModel {
+    /// Listens to what others say of changes.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn changes(&self) -> Result<Changes, Error> {
+        Ok(Changes { read_model: self.clone(), listener: self.database.listen(CHANGES).await? })
+    }
+
     /// What this host is called among those that share the database.
     #[must_use]
     pub fn host(&self) -> &str {
@@ -80,15 +139,17 @@ impl ReadModel {
     /// # Errors
     /// If the database fails.
     pub async fn renew(&self, lease: Duration) -> Result<bool, Error> {
-        let mut transaction = self.database.begin(Durability::Normal).await?;
         let now = self.dialect().now();
-        let renewed = query(format!("UPDATE fantascope_hosts SET expires_at = {now} + ? WHERE host = ?"))
-            .bind(micros(lease))
-            .bind(self.host.to_string())
-            .execute(&mut transaction)
-            .await?;
-        transaction.commit().await?;
-        Ok(renewed == 1)
+        let renew = query(format!("UPDATE fantascope_hosts SET expires_at = {now} + ? WHERE host = ?"));
+        let renew = renew.bind(micros(lease)).bind(self.host.to_string());
+        if self.dialect() == Dialect::Sqlite {
+            let mut transaction = self.database.begin(Durability::Normal).await?;
+            let renewed = renew.execute(&mut transaction).await?;
+            transaction.commit().await?;
+            return Ok(renewed == 1);
+        }
+        // One statement, which is a transaction for itself.
+        Ok(renew.execute(&mut self.database.read().await?).await? == 1)
     }
 
     /// Leaves, and with it all that it folded: others may go on at once.
@@ -124,7 +185,7 @@ impl ReadModel {
         let rows = query(format!(
             "SELECT host, name, machine, process, started_at FROM fantascope_hosts WHERE expires_at > {now} ORDER BY host"
         ));
-        let host = |row: crate::database::Row| {
+        let host = |row: Row| {
             let identity =
                 Identity { name: row.get("name")?, machine: row.get("machine")?, process: row.get("process")? };
             Ok(HostRecord { host: row.get("host")?, identity, started_at: Timestamp(row.get("started_at")?) })
@@ -132,33 +193,31 @@ impl ReadModel {
         rows.all(&mut connection).await?.into_iter().map(host).collect()
     }
 
-    /// A number that grows whenever something changes that hosts must know of each other.
+    /// Looks, in one statement, at what others have changed and what they fold.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn revision(&self) -> Result<i64, Error> {
-        let mut connection = self.database.read().await?;
-        Ok(query("SELECT revision FROM fantascope_revision").one(&mut connection).await?.get("revision")?)
-    }
-
-    /// All partitions of versions that are not retired, each with its owner.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn units(&self) -> Result<Vec<Unit>, Error> {
+    pub async fn look(&self) -> Result<Look, Error> {
         let mut connection = self.database.read().await?;
         let now = self.dialect().now();
         let rows = query(format!(
-            "SELECT c.projection, c.version, c.generation, c.\"partition\", h.host AS owner FROM fantascope_checkpoints c \
-             JOIN fantascope_versions v USING (projection, version, generation) \
+            "SELECT r.revision, (SELECT count(*) FROM fantascope_hosts a WHERE a.expires_at > {now}) AS hosts, \
+             c.projection, c.version, c.generation, c.\"partition\", c.position, c.updated_at, c.state, h.host, h.name \
+             FROM fantascope_revision r LEFT JOIN (SELECT k.*, v.state FROM fantascope_checkpoints k \
+                JOIN fantascope_versions v ON v.projection = k.projection AND v.version = k.version \
+                    AND v.generation = k.generation AND v.state <> 'retired') c ON 1 = 1 \
              LEFT JOIN fantascope_hosts h ON h.host = c.owner AND h.expires_at > {now} \
-             WHERE v.state <> 'retired' ORDER BY c.projection, c.version, c.generation, c.\"partition\""
+             ORDER BY c.projection, c.version, c.generation, c.\"partition\""
         ));
-        let unit = |row: &crate::database::Row| {
-            let id = super::record::id_of(row)?;
-            Ok(Unit { id, partition: row.number("partition")?, owner: row.get("owner")? })
-        };
-        rows.all(&mut connection).await?.iter().map(unit).collect()
+        let mut look = Look::default();
+        for row in rows.all(&mut connection).await? {
+            let own = self.changes.load(Ordering::Acquire);
+            (look.changes, look.hosts) = (row.get::<i64>("revision")? - own, row.number("hosts")?);
+            if row.get::<Option<String>>("projection")?.is_some() {
+                look.units.push(unit(&row)?);
+            }
+        }
+        Ok(look)
     }
 
     /// Takes a partition of a version over: the commits of whoever held it fail from now on.
@@ -173,7 +232,10 @@ impl ReadModel {
             "UPDATE fantascope_checkpoints SET epoch = epoch + 1, owner = ? \
              WHERE projection = ? AND version = ? AND generation = ? AND \"partition\" = ? \
              AND (owner IS NULL OR owner = ? OR NOT EXISTS \
-                 (SELECT 1 FROM fantascope_hosts h WHERE h.host = owner AND h.expires_at > {now}))"
+                 (SELECT 1 FROM fantascope_hosts h WHERE h.host = owner AND h.expires_at > {now})) \
+             AND NOT EXISTS (SELECT 1 FROM fantascope_versions v WHERE v.state = 'retired' \
+                 AND v.projection = fantascope_checkpoints.projection AND v.version = fantascope_checkpoints.version \
+                 AND v.generation = fantascope_checkpoints.generation)"
         ));
         let taken = taken.bind(self.host.to_string()).bind(id.projection.to_string()).bind(id.version);
         let taken = taken.bind(id.generation).bind(partition).bind(self.host.to_string());
@@ -194,7 +256,7 @@ impl ReadModel {
     /// # Errors
     /// If the database fails.
     pub async fn release(&self, id: &VersionId, partition: u32) -> Result<(), Error> {
-        let mut transaction = self.database.begin(Durability::Full).await?;
+        let mut writing = self.begin().await?;
         query(
             "UPDATE fantascope_checkpoints SET owner = NULL \
              WHERE projection = ? AND version = ? AND generation = ? AND \"partition\" = ? AND owner = ?",
@@ -204,10 +266,33 @@ impl ReadModel {
         .bind(id.generation)
         .bind(partition)
         .bind(self.host.to_string())
-        .execute(&mut transaction)
+        .execute(&mut writing)
         .await?;
-        Ok(transaction.commit().await?)
+        writing.commit().await
     }
+}
+
+/// Takes away from their owners, but for `host`, what they fold: their commits fail from now
+/// on, and they look at what has changed before they go on. Gives how far they all had come.
+pub(super) async fn fence_others(session: &mut dyn Session, host: &str) -> Result<Position, Error> {
+    query("UPDATE fantascope_checkpoints SET epoch = epoch + 1 WHERE owner <> ?")
+        .bind(host.to_owned())
+        .execute(session)
+        .await?;
+    let farthest = query("SELECT coalesce(max(position), 0) AS farthest FROM fantascope_checkpoints WHERE owner <> ?");
+    Ok(Position::from_sql(farthest.bind(host.to_owned()).one(session).await?.get("farthest")?))
+}
+
+fn unit(row: &Row) -> Result<Unit, Error> {
+    let owner = row.get::<Option<String>>("host")?.zip(row.get::<Option<String>>("name")?);
+    Ok(Unit {
+        id: id_of(row)?,
+        partition: row.number("partition")?,
+        owner,
+        building: row.get::<String>("state")? == "building",
+        position: Position::from_sql(row.get("position")?),
+        at: Timestamp(row.get("updated_at")?),
+    })
 }
 
 fn micros(lease: Duration) -> i64 {

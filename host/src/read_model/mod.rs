@@ -25,7 +25,7 @@ mod writing;
 pub use commit::{Checkpoint, Commit, TableChanges, Writer};
 pub use compare::{Comparison, Presence, RowDifference, Snapshot, TableComparison};
 pub use difference::difference;
-pub use hosts::{HostRecord, Identity, Unit};
+pub use hosts::{Changes, HostRecord, Identity, Look, Unit};
 pub use open::{Error, ReadModel};
 pub use operations::{NewOperation, Operation, Outcome};
 pub use plugins::{SeenFile, Source, UpcasterSet};

@@ -48,7 +48,8 @@ impl ReadModel {
             return Err(Error::Uneven { id: id.clone() });
         }
         query(
-            "UPDATE fantascope_checkpoints SET position = ?, event_id = ?, event_position = ?, updated_at = ? \
+            "UPDATE fantascope_checkpoints SET position = ?, event_id = ?, event_position = ?, updated_at = ?, \
+             epoch = epoch + 1 \
              WHERE projection = ? AND version = ? AND generation = ?",
         )
         .bind(to.position.to_sql())

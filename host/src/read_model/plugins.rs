@@ -1,5 +1,6 @@
 //! The bytes of plugins, by digest, and what was last seen under the names of files.
 
+use super::hosts::fence_others;
 use super::operations::note;
 use super::record::{record, records};
 use super::{Error, NewOperation, Outcome, ReadModel, VersionRecord};
@@ -127,6 +128,9 @@ impl ReadModel {
         operation: NewOperation,
     ) -> Result<(UpcasterSet, i64), Error> {
         let mut writing = self.begin().await?;
+        // Other hosts may have read further, with the set of before; and none goes on until it
+        // has heard of this one.
+        let effective_after = effective_after.max(fence_others(&mut writing, &self.host).await?);
         let texts: Vec<String> = digests.iter().map(ToString::to_string).collect();
         let next = query("SELECT coalesce(max(number), 0) + 1 AS number FROM fantascope_upcaster_sets");
         let number = next.one(&mut writing).await?.number("number")?;

@@ -159,7 +159,28 @@ impl ReadModel {
     /// # Errors
     /// If the database fails, or a name is taken.
     pub async fn promote(&self, id: &VersionId, operation: NewOperation) -> Result<(), Error> {
+        let writing = self.begin().await?;
+        self.promote_within(writing, id, operation).await
+    }
+
+    /// The same, if `id` has come at least as far as the live version, which stands still until
+    /// it is done; whichever hosts fold the two. Says whether that was so.
+    ///
+    /// # Errors
+    /// As [`ReadModel::promote`].
+    pub async fn promote_if_level(&self, id: &VersionId, operation: NewOperation) -> Result<bool, Error> {
         let mut writing = self.begin().await?;
+        if let Some(live) = live_version(&mut writing, &id.projection).await? {
+            let blue = locked_position(&mut writing, &live).await?;
+            if locked_position(&mut writing, id).await? < blue {
+                return Ok(false);
+            }
+        }
+        self.promote_within(writing, id, operation).await?;
+        Ok(true)
+    }
+
+    async fn promote_within(&self, mut writing: Writing, id: &VersionId, operation: NewOperation) -> Result<(), Error> {
         let green = record(&mut writing, id).await?;
         if green.state == State::Retired {
             return Err(Error::UnknownVersion { id: id.clone() });
@@ -264,6 +285,13 @@ impl ReadModel {
             }
         }
         set_state(&mut writing, id, State::Retired).await?;
+        // Whoever folds it writes nothing more.
+        query("UPDATE fantascope_checkpoints SET owner = NULL, epoch = epoch + 1 WHERE projection = ? AND version = ? AND generation = ?")
+            .bind(id.projection.to_string())
+            .bind(id.version)
+            .bind(id.generation)
+            .execute(&mut writing)
+            .await?;
         end_running(&mut writing, id, Outcome::Cancelled, gone.position()).await?;
         let operation = NewOperation { from: Some(gone.digest), position: Some(gone.position()), ..operation };
         note(&mut writing, &operation, Outcome::Done).await?;
@@ -297,6 +325,21 @@ impl ReadModel {
         query(create).execute(&mut definer).await?;
         Ok(definer.commit().await?)
     }
+}
+
+/// How far `id` has come; it comes no further until the transaction ends.
+async fn locked_position(session: &mut dyn Session, id: &VersionId) -> Result<Position, Error> {
+    let lock = session.dialect().pick("", " FOR UPDATE", " FOR UPDATE");
+    let positions = query(format!(
+        "SELECT position FROM fantascope_checkpoints WHERE projection = ? AND version = ? AND generation = ?{lock}"
+    ));
+    let positions = positions.bind(id.projection.to_string()).bind(id.version).bind(id.generation);
+    let mut least = None;
+    for row in positions.all(session).await? {
+        let position = Position::from_sql(row.get("position")?);
+        least = Some(least.map_or(position, |least: Position| least.min(position)));
+    }
+    least.ok_or_else(|| Error::UnknownVersion { id: id.clone() })
 }
 
 async fn has_index(session: &mut dyn Session, name: &str) -> Result<bool, Error> {

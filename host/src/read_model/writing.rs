@@ -1,7 +1,13 @@
 //! A transaction that changes what all hosts share: one at a time, whoever begins it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use super::{Error, ReadModel};
-use crate::database::{Durability, Link, Session, Transaction, query};
+use crate::database::{Dialect, Durability, Link, Session, Transaction, query};
+
+/// Where PostgreSQL makes changes known.
+pub(super) const CHANGES: &str = "fantascope_changes";
 
 /// A transaction. Dropped without [`Writing::commit`] nothing of it is done.
 #[derive(Debug)]
@@ -9,6 +15,8 @@ pub(super) struct Writing {
     transaction: Transaction,
     /// Who writes.
     host: String,
+    /// How often that host has raised the revision.
+    changes: Arc<AtomicI64>,
 }
 
 impl ReadModel {
@@ -17,7 +25,10 @@ impl ReadModel {
     pub(super) async fn begin(&self) -> Result<Writing, Error> {
         let mut transaction = self.database.begin(Durability::Full).await?;
         query("UPDATE fantascope_revision SET revision = revision + 1").execute(&mut transaction).await?;
-        Ok(Writing { transaction, host: self.host.to_string() })
+        if self.dialect() == Dialect::Postgres {
+            query(format!("NOTIFY {CHANGES}")).execute(&mut transaction).await?;
+        }
+        Ok(Writing { transaction, host: self.host.to_string(), changes: Arc::clone(&self.changes) })
     }
 }
 
@@ -34,6 +45,8 @@ impl Writing {
 
     /// Makes it so, all at once.
     pub(super) async fn commit(self) -> Result<(), Error> {
-        Ok(self.transaction.commit().await?)
+        self.transaction.commit().await?;
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        Ok(())
     }
 }

@@ -1,0 +1,241 @@
+//! One of several hosts that share a database: it stays alive, looks what the others do, and
+//! follows what they have changed.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::balance::{Free, balance};
+use super::process::{default_name, identity, is_gone};
+use super::{Deployments, Fault};
+use crate::change::VersionId;
+use crate::event::{Position, Timestamp};
+use crate::read_model::{Changes, Identity, Look, State, VersionRecord};
+
+/// How often a host looks what the others do, if nobody tells it to look now: where the
+/// database notifies of changes, and where it does not.
+const LOOK_NOTIFIED: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(900);
+
+/// How soon it looks again if something was in the way.
+const LOOK_SOON: Duration = Duration::from_millis(200);
+
+/// Looks that come in a flurry are this far apart.
+const LOOK_MIN: Duration = Duration::from_millis(50);
+
+/// Of a version: a host that folds it, whether it is being built, and how far its partitions
+/// have come that others fold.
+type Elsewhere = (Option<String>, bool, Vec<(u32, Position, Timestamp)>);
+
+/// How this host belongs to the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// Without a sign of life for so long, others take over what it folds.
+    pub lease: Duration,
+    /// What it is called, for people; by default the machine's name and the process's number.
+    pub name: Option<String>,
+}
+
+impl Default for Membership {
+    fn default() -> Self {
+        Self { lease: Duration::from_secs(10), name: None }
+    }
+}
+
+impl Membership {
+    fn identity(&self) -> Identity {
+        identity(&self.name.clone().unwrap_or_else(default_name))
+    }
+}
+
+impl Deployments {
+    /// Is one of the hosts from now on. Those whose process is known to be gone are not waited for.
+    pub(super) async fn join(&self) -> Result<(), Fault> {
+        for other in self.read_model.hosts().await? {
+            if is_gone(&other.identity) {
+                tracing::info!("host {} is gone: what it folded is free", other.identity.name);
+                self.read_model.bury(&other.host).await?;
+            }
+        }
+        Ok(self.read_model.join(&self.membership.identity(), self.membership.lease).await?)
+    }
+
+    /// Stays alive, and follows the others, until the host ends.
+    pub(super) async fn belong(self) {
+        let stop = self.stop.clone();
+        let live = async {
+            let mut life = Life { renewed: Instant::now(), followed: None, free: Free::new(), is_away: false };
+            let mut changes = None;
+            loop {
+                let done = self.live_on(&mut life).await;
+                life.note(&done);
+                if changes.is_none() {
+                    changes = self.read_model.changes().await.ok();
+                }
+                let told = changes.as_ref().is_some_and(Changes::are_told);
+                let pause = match done {
+                    Ok(true) => {
+                        if told {
+                            LOOK_NOTIFIED
+                        } else {
+                            LOOK
+                        }
+                    }
+                    // Somebody was at work here, or the database is away.
+                    Ok(false) | Err(_) => LOOK_SOON,
+                };
+                tokio::time::sleep(LOOK_MIN).await;
+                let change = async {
+                    match &mut changes {
+                        Some(changes) => changes.next().await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    () = self.projections.leases().asked() => {}
+                    () = change => {}
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
+        };
+        stop.run_until_cancelled(live).await;
+    }
+
+    /// Says whether everything that others have changed is followed.
+    async fn live_on(&self, life: &mut Life) -> Result<bool, Fault> {
+        if life.renewed.elapsed() > self.membership.lease / 3 {
+            if !self.read_model.renew(self.membership.lease).await? {
+                tracing::warn!("this host was silent for longer than its lease, and others took over: it joins anew");
+                self.join().await?;
+            }
+            life.renewed = Instant::now();
+        }
+        let look = self.read_model.look().await?;
+        if look.hosts > 1 {
+            self.bury_the_dead(&look).await?;
+        }
+        if life.followed != Some(look.changes) {
+            if !self.follow().await? {
+                return Ok(false);
+            }
+            life.followed = Some(look.changes);
+        }
+        let has = |id: &VersionId| self.projections.has(id);
+        self.projections.leases().grant(balance(&look, self.read_model.host(), has, &mut life.free));
+        self.show_others(&look);
+        self.projections.leases().looked();
+        Ok(true)
+    }
+
+    /// Frees at once what a process of this machine folded that is gone.
+    async fn bury_the_dead(&self, look: &Look) -> Result<(), Fault> {
+        let own = self.read_model.host();
+        let others = look.units.iter().filter_map(|unit| unit.owner.as_ref()).any(|(owner, _)| owner != own);
+        if !others {
+            return Ok(());
+        }
+        for other in self.read_model.hosts().await? {
+            if other.host != own && is_gone(&other.identity) {
+                tracing::info!("host {} is gone: what it folded is free", other.identity.name);
+                self.read_model.bury(&other.host).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows how far others have come.
+    fn show_others(&self, look: &Look) {
+        let own = self.read_model.host();
+        let mut elsewhere: BTreeMap<&VersionId, Elsewhere> = BTreeMap::new();
+        for unit in &look.units {
+            let (host, building, positions) = elsewhere.entry(&unit.id).or_default();
+            if let Some((_, name)) = unit.owner.as_ref().filter(|(owner, _)| owner != own) {
+                *host = Some(name.clone());
+                *building = unit.building;
+                positions.push((unit.partition, unit.position, unit.at));
+            }
+        }
+        for (id, (host, building, positions)) in elsewhere {
+            self.projections.board().elsewhere(id, host, building, &positions);
+        }
+    }
+
+    /// Lets run here what is recorded, as far as nobody changes it just now. Says whether that
+    /// was everything.
+    async fn follow(&self) -> Result<bool, Fault> {
+        let mut is_all = self.follow_upcasters().await?;
+        let records = self.read_model.versions().await?;
+        let mut names: Vec<String> = records.iter().map(|record| record.id.projection.to_string()).collect();
+        names.extend(self.projections.ids().iter().map(|id| id.projection.to_string()));
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            match self.try_exclusively(&name, super::deployments::FOLLOWING) {
+                Ok(_exclusive) => self.follow_projection(&name).await?,
+                Err(_) => is_all = false,
+            }
+        }
+        self.follow_files().await?;
+        Ok(is_all)
+    }
+
+    async fn follow_projection(&self, name: &str) -> Result<(), Fault> {
+        let records = self.read_model.versions_of(name).await?;
+        for id in self.projections.ids().iter().filter(|id| id.projection.as_str() == name) {
+            let is_there = records.iter().any(|known| known.id == *id && known.state != State::Retired);
+            if !is_there {
+                tracing::info!(projection = %id, "was retired by another host");
+                self.projections.end(id).await;
+            }
+        }
+        let is_standing = |record: &&VersionRecord| record.state != State::Retired && !self.is_ending(&record.id);
+        for record in records.iter().filter(is_standing) {
+            let Some(digest) = self.projections.board().digest(&record.id) else {
+                match self.code_of(record).await {
+                    Ok(code) => self.projections.run(record, code),
+                    Err(fault) => tracing::debug!(projection = %record.id, "does not run here: {fault}"),
+                }
+                continue;
+            };
+            if digest != record.digest {
+                match self.code_of(record).await {
+                    Ok(code) => self.projections.replace(&record.id, code).await,
+                    Err(fault) => {
+                        tracing::error!(projection = %record.id, "can't go on with what was deployed: {fault}")
+                    }
+                }
+            }
+            if record.live {
+                self.projections.set_live(&record.id);
+            }
+            match (record.paused, self.projections.board().is_paused(&record.id)) {
+                (true, false) => self.projections.pause(&record.id).await,
+                (false, true) => self.projections.resume(&record.id).await,
+                _ => {}
+            }
+            self.projections.board().recorded(record);
+        }
+        Ok(())
+    }
+}
+
+/// What a host remembers between two looks.
+struct Life {
+    renewed: Instant,
+    /// What others changed is followed up to here.
+    followed: Option<i64>,
+    free: Free,
+    /// Whether the database was away at the last look.
+    is_away: bool,
+}
+
+impl Life {
+    /// Says once that the database is away, and once that it is back.
+    fn note(&mut self, done: &Result<bool, Fault>) {
+        match done {
+            Err(fault) if !self.is_away => tracing::warn!("can't look what other hosts do, trying again: {fault}"),
+            Ok(_) if self.is_away => tracing::info!("can look again what other hosts do"),
+            _ => {}
+        }
+        self.is_away = done.is_err();
+    }
+}

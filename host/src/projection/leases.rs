@@ -1,0 +1,109 @@
+//! Which partitions of which versions this host may fold, where several share the database.
+//!
+//! Whoever belongs to the hosts (`deployment`) grants; versions obey. Without anybody who
+//! grants, as in a trial, all may be folded.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use crate::change::VersionId;
+
+/// Whoever grants is waited for this long. It does not answer while the database is away, and
+/// then nobody goes on anyway.
+const SYNC_MAX: Duration = Duration::from_secs(10);
+
+/// A partition of a version.
+pub type UnitId = (VersionId, u32);
+
+/// What this host may fold. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Leases {
+    granted: watch::Sender<Arc<Granted>>,
+    /// Somebody wants to know how things are.
+    asked: Arc<Notify>,
+    /// How often it was looked how things are.
+    looks: watch::Sender<u64>,
+}
+
+/// All, or some.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Granted {
+    /// There is nobody else; and nobody who could take anything away.
+    All,
+    Some(BTreeSet<UnitId>),
+}
+
+impl Default for Leases {
+    fn default() -> Self {
+        Self { granted: watch::channel(Arc::new(Granted::All)).0, asked: Arc::default(), looks: watch::channel(0).0 }
+    }
+}
+
+impl Granted {
+    /// Which of the `count` partitions of `id`.
+    pub(super) fn of(&self, id: &VersionId, count: u32) -> Vec<u32> {
+        let is_granted = |number: &u32| match self {
+            Self::All => true,
+            Self::Some(units) => units.contains(&(id.clone(), *number)),
+        };
+        (0..count).filter(is_granted).collect()
+    }
+}
+
+impl Leases {
+    /// Lets versions fold what is `granted`, and nothing else.
+    pub fn grant(&self, granted: Granted) {
+        self.granted.send_if_modified(|known| {
+            let is_new = **known != granted;
+            if is_new {
+                *known = Arc::new(granted);
+            }
+            is_new
+        });
+    }
+
+    /// What is granted, and what will be.
+    pub(super) fn watch(&self) -> watch::Receiver<Arc<Granted>> {
+        self.granted.subscribe()
+    }
+
+    /// Notes that it was looked how things are, and everything is as others want it.
+    pub fn looked(&self) {
+        self.looks.send_modify(|looks| *looks += 1);
+    }
+
+    /// Waits until somebody wants to know how things are.
+    pub async fn asked(&self) {
+        self.asked.notified().await;
+    }
+
+    /// Asks for a look now.
+    pub fn ask(&self) {
+        self.asked.notify_one();
+    }
+
+    /// Whether anybody looks.
+    pub(super) fn is_shared(&self) -> bool {
+        *self.looks.borrow() > 0
+    }
+
+    /// Waits until it was looked how things are, later than now.
+    pub(super) async fn sync(&self) {
+        let mut looks = self.looks.subscribe();
+        // The look that is under way may have begun before.
+        let wanted = *looks.borrow_and_update() + 2;
+        let enough = async {
+            while *looks.borrow_and_update() < wanted {
+                self.asked.notify_one();
+                if looks.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        // In vain if nobody looks: what others have changed shows itself at the next commit.
+        drop(tokio::time::timeout(SYNC_MAX, enough).await);
+    }
+}
