@@ -66,7 +66,7 @@ mod tests {
             position: Position(0),
             at: Timestamp(0),
         };
-        Look { changes: 0, hosts, units: (0..).zip(owners.chars()).map(unit).collect() }
+        Look { revision: 0, hosts, units: (0..).zip(owners.chars()).map(unit).collect() }
     }
 
     fn granted(look: &Look, own: &str) -> usize {

@@ -75,6 +75,15 @@ impl Deployments {
     /// # Errors
     /// [`Fault::Busy`] names what is under way.
     pub(super) async fn exclusively(&self, name: &str, operation: &'static str) -> Result<Exclusive, Fault> {
+        if self.projections.leases().has_others() {
+            // What was said to another host just now counts.
+            self.projections.leases().sync().await;
+        }
+        self.exclusively_here(name, operation).await
+    }
+
+    /// The same, whatever other hosts have done.
+    pub(super) async fn exclusively_here(&self, name: &str, operation: &'static str) -> Result<Exclusive, Fault> {
         let give_up = Instant::now() + HOST_MAX;
         loop {
             let under_way = match self.try_exclusively(name, operation) {

@@ -113,17 +113,16 @@ impl Deployments {
         if look.hosts > 1 {
             self.bury_the_dead(&look).await?;
         }
-        if life.followed != Some(look.changes) {
-            if !self.follow().await? {
-                return Ok(false);
-            }
-            life.followed = Some(look.changes);
+        let is_new = life.followed != Some(look.revision);
+        let is_all = !is_new || self.follow().await?;
+        if is_all {
+            life.followed = Some(look.revision);
         }
         let has = |id: &VersionId| self.projections.has(id);
         self.projections.leases().grant(balance(&look, self.read_model.host(), has, &mut life.free));
         self.show_others(&look);
         self.projections.leases().looked();
-        Ok(true)
+        Ok(is_all)
     }
 
     /// Frees at once what a process of this machine folded that is gone.
@@ -162,7 +161,8 @@ impl Deployments {
     /// Lets run here what is recorded, as far as nobody changes it just now. Says whether that
     /// was everything.
     async fn follow(&self) -> Result<bool, Fault> {
-        let mut is_all = self.follow_upcasters().await?;
+        self.follow_upcasters().await?;
+        let mut is_all = true;
         let records = self.read_model.versions().await?;
         let mut names: Vec<String> = records.iter().map(|record| record.id.projection.to_string()).collect();
         names.extend(self.projections.ids().iter().map(|id| id.projection.to_string()));
@@ -221,7 +221,7 @@ impl Deployments {
 /// What a host remembers between two looks.
 struct Life {
     renewed: Instant,
-    /// What others changed is followed up to here.
+    /// What was changed is followed up to here.
     followed: Option<i64>,
     free: Free,
     /// Whether the database was away at the last look.

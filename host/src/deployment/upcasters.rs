@@ -140,7 +140,7 @@ impl Deployments {
             .install(set, async |position| {
                 let (set, noted) = read_model.add_upcaster_set(position, &digests, operation).await?;
                 number = noted;
-                Ok(set.number)
+                Ok((set.number, set.effective_after))
             })
             .await?;
         tracing::info!("upcasters `{subject}` hold for events after position {}", trial.effective_after);
@@ -257,16 +257,15 @@ impl Deployments {
         Ok(trial)
     }
 
-    /// Lets those sets work that other hosts have recorded. Says whether that was all; somebody
-    /// may be changing them just now.
-    pub(super) async fn follow_upcasters(&self) -> Result<bool, Fault> {
-        let Ok(_exclusive) = self.try_exclusively(ALL, FOLLOWING) else { return Ok(false) };
+    /// Lets those sets work that other hosts have recorded.
+    pub(super) async fn follow_upcasters(&self) -> Result<(), Fault> {
+        let _exclusive = self.exclusively_here(ALL, FOLLOWING).await?;
         let known = self.projections.upcasters().latest();
         for set in self.read_model.upcaster_sets().await?.into_iter().filter(|set| set.number > known) {
             let plugins = plugins(&self.upcasters_of(&set.digests).await?);
             self.projections.adopt(UpcasterSet::new(set.number, set.effective_after, plugins)?).await;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// The upcasters that work on new events.

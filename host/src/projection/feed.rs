@@ -60,6 +60,14 @@ impl Tail {
         Ok((guard, position))
     }
 
+    /// Hands out everything up to `position`, which can be read, while the tail is held.
+    pub(super) async fn advance(&self, _held: &OwnedMutexGuard<()>, position: Position) -> Result<(), Error> {
+        while *self.position.borrow() < position {
+            self.hand_out(position).await?;
+        }
+        Ok(())
+    }
+
     async fn follow(&self, poll: Duration) {
         loop {
             if let Err(fault) = self.follow_once(poll).await {

@@ -90,8 +90,14 @@ impl Leases {
         *self.looks.borrow() > 0
     }
 
+    /// Whether other hosts fold something too.
+    #[must_use]
+    pub fn has_others(&self) -> bool {
+        **self.granted.borrow() != Granted::All
+    }
+
     /// Waits until it was looked how things are, later than now.
-    pub(super) async fn sync(&self) {
+    pub async fn sync(&self) {
         let mut looks = self.looks.subscribe();
         // The look that is under way may have begun before.
         let wanted = *looks.borrow_and_update() + 2;

@@ -117,8 +117,7 @@ impl Pages {
 
     /// A page of new events, which are read with the latest upcasters and shared in another way.
     pub(super) async fn newest(&self, after: Position, ceiling: Position) -> Result<Arc<Page>, Error> {
-        let (set, next) = self.upcasters.at(u32::MAX, after).ok_or(Error::NoUpcasters)?;
-        let ceiling = next.map_or(ceiling, |next| next.min(ceiling));
+        let (set, _) = self.upcasters.at(u32::MAX, after).ok_or(Error::NoUpcasters)?;
         self.read(&set, after, ceiling).await
     }
 

@@ -237,25 +237,40 @@ impl Projections {
     }
 
     /// Lets `set` work on all events from now on, for all versions at once. `record` is given
-    /// the position after which it does, and gives the number under which that is recorded.
+    /// the position up to which this host has read, and gives the number under which the set
+    /// is recorded, and the position after which it holds, for other hosts may have read further.
     ///
     /// # Errors
     /// Those of `record`, or of the store; nothing is changed then.
     pub async fn install<F>(&self, set: UpcasterSet, record: impl FnOnce(Position) -> F) -> Result<Position, Error>
     where
-        F: Future<Output = Result<u32, Error>>,
+        F: Future<Output = Result<(u32, Position), Error>>,
     {
         let held = self.around.tail.hold_at_head().await;
-        let (_held, position) = held.map_err(|fault| Error::Tail { reason: fault.to_string() })?;
-        let number = record(position).await?;
-        self.around.pages.upcasters().install(set.from(number, position));
-        Ok(position)
+        let (held, position) = held.map_err(|fault| Error::Tail { reason: fault.to_string() })?;
+        let (number, effective_after) = record(position).await?;
+        self.advance(&held, effective_after).await;
+        self.around.pages.upcasters().install(set.from(number, effective_after));
+        Ok(effective_after)
     }
 
     /// Lets `set`, which another host has recorded, work on all events after its position.
     pub async fn adopt(&self, set: UpcasterSet) {
-        let _held = self.around.tail.hold().await;
+        let (held, _) = self.around.tail.hold().await;
+        self.advance(&held, set.effective_after()).await;
         self.around.pages.upcasters().install(set);
+    }
+
+    /// Lets the tail come to `position`, up to which others have read, with the upcasters of
+    /// before. There is no way back, so it is tried until it succeeds or the host ends.
+    async fn advance(&self, held: &OwnedMutexGuard<()>, position: Position) {
+        let advance = async {
+            while let Err(fault) = self.around.tail.advance(held, position).await {
+                tracing::warn!("the event store can't be read, trying again: {fault}");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        self.around.stop.run_until_cancelled(advance).await;
     }
 
     /// Waits until every version has caught up with what is in the store, or rests.

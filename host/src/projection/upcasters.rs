@@ -69,6 +69,11 @@ impl UpcasterSet {
         }
     }
 
+    /// The position after which it holds.
+    pub(super) fn effective_after(&self) -> Position {
+        self.effective_after
+    }
+
     pub(super) fn number(&self) -> u32 {
         self.number
     }

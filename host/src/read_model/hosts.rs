@@ -5,7 +5,6 @@
 //! depends on that being known in time: commits are fenced by the epoch of the checkpoint,
 //! which grows with every owner.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::record::{checkpoint_of, id_of};
@@ -55,8 +54,8 @@ pub struct Unit {
 /// What a host must know of the others, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Look {
-    /// Grows whenever another host changes something that hosts must know of each other.
-    pub changes: i64,
+    /// Grows whenever something changes that hosts must know of each other.
+    pub revision: i64,
     /// How many hosts are alive.
     pub hosts: u32,
     /// The partitions of all versions that are not retired.
@@ -211,8 +210,7 @@ impl ReadModel {
         ));
         let mut look = Look::default();
         for row in rows.all(&mut connection).await? {
-            let own = self.changes.load(Ordering::Acquire);
-            (look.changes, look.hosts) = (row.get::<i64>("revision")? - own, row.number("hosts")?);
+            (look.revision, look.hosts) = (row.get("revision")?, row.number("hosts")?);
             if row.get::<Option<String>>("projection")?.is_some() {
                 look.units.push(unit(&row)?);
             }
@@ -275,12 +273,12 @@ impl ReadModel {
 /// Takes away from their owners, but for `host`, what they fold: their commits fail from now
 /// on, and they look at what has changed before they go on. Gives how far they all had come.
 pub(super) async fn fence_others(session: &mut dyn Session, host: &str) -> Result<Position, Error> {
-    query("UPDATE fantascope_checkpoints SET epoch = epoch + 1 WHERE owner <> ?")
+    query("UPDATE fantascope_checkpoints SET epoch = epoch + 1 WHERE owner IS NULL OR owner <> ?")
         .bind(host.to_owned())
         .execute(session)
         .await?;
-    let farthest = query("SELECT coalesce(max(position), 0) AS farthest FROM fantascope_checkpoints WHERE owner <> ?");
-    Ok(Position::from_sql(farthest.bind(host.to_owned()).one(session).await?.get("farthest")?))
+    let farthest = query("SELECT coalesce(max(position), 0) AS farthest FROM fantascope_checkpoints");
+    Ok(Position::from_sql(farthest.one(session).await?.get("farthest")?))
 }
 
 fn unit(row: &Row) -> Result<Unit, Error> {

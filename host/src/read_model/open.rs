@@ -1,7 +1,6 @@
 //! The read models as a whole.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 
 use uuid::Uuid;
 
@@ -94,8 +93,6 @@ pub struct ReadModel {
     pub(super) database: Database,
     /// What this host is called among those that share the database.
     pub(super) host: Arc<str>,
-    /// How often this host has raised the revision.
-    pub(super) changes: Arc<AtomicI64>,
 }
 
 impl ReadModel {
@@ -105,7 +102,7 @@ impl ReadModel {
     /// If the database can't be migrated.
     pub async fn open(database: &Database) -> Result<Self, DatabaseError> {
         database.migrate(&CONCERN).await?;
-        Ok(Self { database: database.clone(), host: Uuid::now_v7().to_string().into(), changes: Arc::default() })
+        Ok(Self { database: database.clone(), host: Uuid::now_v7().to_string().into() })
     }
 
     /// The database that they are in.

@@ -1,8 +1,5 @@
 //! A transaction that changes what all hosts share: one at a time, whoever begins it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-
 use super::{Error, ReadModel};
 use crate::database::{Dialect, Durability, Link, Session, Transaction, query};
 
@@ -15,8 +12,6 @@ pub(super) struct Writing {
     transaction: Transaction,
     /// Who writes.
     host: String,
-    /// How often that host has raised the revision.
-    changes: Arc<AtomicI64>,
 }
 
 impl ReadModel {
@@ -28,7 +23,7 @@ impl ReadModel {
         if self.dialect() == Dialect::Postgres {
             query(format!("NOTIFY {CHANGES}")).execute(&mut transaction).await?;
         }
-        Ok(Writing { transaction, host: self.host.to_string(), changes: Arc::clone(&self.changes) })
+        Ok(Writing { transaction, host: self.host.to_string() })
     }
 }
 
@@ -45,8 +40,6 @@ impl Writing {
 
     /// Makes it so, all at once.
     pub(super) async fn commit(self) -> Result<(), Error> {
-        self.transaction.commit().await?;
-        self.changes.fetch_add(1, Ordering::AcqRel);
-        Ok(())
+        Ok(self.transaction.commit().await?)
     }
 }

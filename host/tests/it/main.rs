@@ -13,6 +13,7 @@ mod folder;
 mod guests;
 mod history;
 mod hostile;
+mod hosts;
 mod lamp;
 mod lies;
 mod place;

@@ -72,6 +72,11 @@ impl Place {
         Some(Self { folder, limits, url })
     }
 
+    /// Another folder on the same database.
+    pub(crate) fn beside(&self) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), limits: self.limits.clone(), url: self.url.clone() }
+    }
+
     /// Where the database is.
     pub(crate) fn url(&self) -> &str {
         &self.url

@@ -84,6 +84,11 @@ impl Stage {
         Self { place, store, read_model, deployments }
     }
 
+    /// Another host on the same database.
+    pub(crate) async fn beside(&self) -> Self {
+        Self::open(self.place.beside(), POLICY).await
+    }
+
     /// The same host after a restart.
     pub(crate) async fn again(self, policy: Policy) -> Self {
         self.deployments.drain().await;

@@ -1,0 +1,225 @@
+//! Several hosts on one database.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use fantascope::deployment::DeployOptions;
+use fantascope::projection::Phase;
+use fantascope::read_model::Promote;
+
+use crate::stage::{Stage, slides, turner};
+
+/// Nothing here takes longer, unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `is_so`, or says what is not.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "{what}");
+}
+
+/// How many partitions each of `stages` folds, and how many nobody.
+async fn shares(stages: &[&Stage]) -> Vec<usize> {
+    let look = stages[0].read_model.look().await.unwrap();
+    let owned_by = |owner: Option<&str>| {
+        look.units.iter().filter(|unit| unit.owner.as_ref().map(|(owner, _)| owner.as_str()) == owner).count()
+    };
+    stages.iter().map(|stage| owned_by(Some(stage.read_model.host()))).chain([owned_by(None)]).collect()
+}
+
+async fn become_shares(stages: &[&Stage], expected: &[usize]) {
+    let mut found = Vec::new();
+    let wait = async {
+        loop {
+            found = shares(stages).await;
+            if found == expected {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "{expected:?} is what each should fold");
+}
+
+/// Deploys versions 1 to `count` beside each other.
+async fn deploy_versions(stage: &Stage, count: u32) {
+    for version in 1..=count {
+        stage.deploy(slides(version, "plain", 0)).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_is_spread_handed_over_and_taken_back() {
+    let one = Stage::new().await;
+    one.append(20).await;
+    deploy_versions(&one, 4).await;
+    become_shares(&[&one], &[4, 0]).await;
+    let two = one.beside().await;
+    become_shares(&[&one, &two], &[2, 2, 0]).await;
+    let three = one.beside().await;
+    // Four among three: nobody has more than two, and nothing goes to and fro.
+    until("three share", async || {
+        let shares = shares(&[&one, &two, &three]).await;
+        shares[3] == 0 && shares[..3].iter().all(|&share| share <= 2) && shares[..3].iter().sum::<usize>() == 4
+    })
+    .await;
+    let before = one.read_model.look().await.unwrap();
+    let owners = |look: &fantascope::read_model::Look| -> Vec<_> {
+        look.units.iter().map(|unit| (unit.id.clone(), unit.owner.clone())).collect()
+    };
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(owners(&before), owners(&one.read_model.look().await.unwrap()), "nothing moves without a reason");
+    one.append(5).await;
+    // One leaves in an orderly way.
+    two.deployments.drain().await;
+    until("the others take over", async || {
+        let shares = shares(&[&one, &three]).await;
+        shares[2] == 0 && shares[0] == 2 && shares[1] == 2
+    })
+    .await;
+    three.deployments.drain().await;
+    become_shares(&[&one], &[4, 0]).await;
+    for version in 1..=4 {
+        one.reaches(&format!("v{version}"), Phase::Following).await;
+        let rows = one.rows(&format!("slides__counts__v{version}g1")).await;
+        assert!(rows.values().all(|&(events, _)| events == 25), "neither lost nor doubled: {rows:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_to_one_host_holds_for_all() {
+    let one = Stage::new().await;
+    one.append(10).await;
+    one.deploy(slides(1, "plain", 0)).await.unwrap();
+    one.reaches("v1", Phase::Following).await;
+    let two = one.beside().await;
+    // Whoever folds it, the other one knows of it.
+    until("the other host shows it", async || two.status("v1").is_some_and(|status| status.live)).await;
+    // A deployment at the other host, promoted there.
+    let options = DeployOptions { promote: Some(Promote::Manual), ..DeployOptions::default() };
+    two.deploy_with(slides(2, "plain", 0), options).await.unwrap();
+    for stage in [&one, &two] {
+        until("both have caught up with version 2", async || {
+            stage.status("v2").is_some_and(|status| status.phase == Phase::Following && status.lag_events == 0)
+        })
+        .await;
+    }
+    become_shares(&[&one, &two], &[1, 1, 0]).await;
+    two.deployments.promote("slides", None, false, "tester").await.unwrap();
+    assert_eq!((one.live().await, two.live().await), ("v2".to_owned(), "v2".to_owned()));
+    until("both show what is live", async || {
+        [&one, &two].iter().all(|stage| stage.status("v2").is_some_and(|status| status.live))
+    })
+    .await;
+    // Paused at one, nobody folds it; resumed at the other, it goes on.
+    one.deployments.pause("slides", None, "tester").await.unwrap();
+    until("both pause", async || {
+        [&one, &two].iter().all(|stage| {
+            ["v1", "v2"].iter().all(|label| stage.status(label).is_some_and(|status| status.phase == Phase::Paused))
+        })
+    })
+    .await;
+    one.append(1).await;
+    two.deployments.resume("slides", None, None, "tester").await.unwrap();
+    until("both go on", async || one.shown().await.values().all(|&(events, _)| events == 11)).await;
+    until("and show it", async || {
+        ["v1", "v2"].iter().all(|label| one.status(label).is_some_and(|status| status.phase == Phase::Following))
+    })
+    .await;
+    // Back again, said to the first.
+    one.deployments.rollback("slides", false, "tester").await.unwrap();
+    assert_eq!(two.live().await, "v1");
+    // The plugin that came to one is listed at the other.
+    let listed = |stage: &Stage| -> BTreeSet<String> {
+        stage
+            .deployments
+            .plugins()
+            .get()
+            .into_iter()
+            .map(|plugin| format!("{} {}", plugin.file, plugin.status))
+            .collect()
+    };
+    until("both list the same plugins", async || listed(&one) == listed(&two)).await;
+    // Cancelled at one, gone at the other.
+    two.deployments.cancel("slides", "2".parse().ok(), "tester").await.unwrap();
+    until("both forget version 2", async || one.status("v2").is_none() && two.status("v2").is_none()).await;
+    one.deployments.drain().await;
+    two.deployments.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_code_of_the_same_version_takes_over_wherever_it_runs() {
+    let one = Stage::new().await;
+    one.append(4).await;
+    deploy_versions(&one, 2).await;
+    one.reaches("v2", Phase::Following).await;
+    let two = one.beside().await;
+    become_shares(&[&one, &two], &[1, 1, 0]).await;
+    // Both versions get other bytes; one of the two is folded by the other host.
+    for version in [1, 2] {
+        one.deploy(slides(version, "plain", 7)).await.unwrap();
+    }
+    let digests = |stage: &Stage| -> Vec<String> {
+        ["v1", "v2"].iter().filter_map(|label| stage.status(label)).map(|status| status.digest).collect()
+    };
+    let recorded: Vec<String> =
+        one.read_model.versions().await.unwrap().iter().map(|version| version.digest.to_string()).collect();
+    for stage in [&one, &two] {
+        until("the other bytes run everywhere", async || digests(stage) == recorded).await;
+    }
+    one.append(3).await;
+    for label in ["v1", "v2"] {
+        until("all is folded", async || {
+            one.rows(&format!("slides__counts__{label}g1")).await.values().all(|&(events, _)| events == 7)
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upcasters_hold_from_one_position_on_for_all_hosts() {
+    let one = Stage::new().await;
+    one.append(10).await;
+    deploy_versions(&one, 2).await;
+    one.reaches("v2", Phase::Following).await;
+    let two = one.beside().await;
+    become_shares(&[&one, &two], &[1, 1, 0]).await;
+    // While events come in all the time, an upcaster that changes them is put in force.
+    let appender = one.store.clone();
+    let appending = tokio::spawn(async move {
+        for n in 0..300_u64 {
+            let event =
+                serde_json::from_value(serde_json::json!({ "event_type": "Slide", "event_data": { "n": n % 5 + 1 } }));
+            let any = fantascope::store::Expected::Any;
+            appender.append("Show", &format!("s-{}", n % 5), any, vec![event.unwrap()]).await.unwrap();
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let bytes = turner(1, 10);
+    let upload = fantascope::read_model::Source::Upload;
+    two.deployments.deploy("turner.wasm", bytes, upload, DeployOptions::default(), "tester").await.unwrap();
+    appending.await.unwrap();
+    until("all can be read", async || one.store.refresh_head().await.unwrap().0 >= 350).await;
+    let head = one.store.head();
+    until("all is folded", async || {
+        one.read_model.versions().await.unwrap().iter().all(|version| version.position() >= head)
+    })
+    .await;
+    // Both versions were begun before it, and fold the same events: they must agree, whichever
+    // host folded which, and with a third one that is built now from the same sets.
+    let rows = one.rows("slides__counts__v1g1").await;
+    assert_eq!(rows, one.rows("slides__counts__v2g1").await);
+    let set = one.read_model.upcaster_sets().await.unwrap().pop().unwrap();
+    let mut expected = std::collections::BTreeMap::new();
+    for event in one.store.events(&fantascope::store::Filter::default(), 10_000).await.unwrap() {
+        let data: serde_json::Value = serde_json::from_str(event.event_data.get()).unwrap();
+        let factor = if event.position > set.effective_after { 10 } else { 1 };
+        let row: &mut (i64, i64) = expected.entry(event.aggregate_id.clone()).or_default();
+        *row = (row.0 + 1, row.1 + data["n"].as_i64().unwrap() * factor);
+    }
+    assert_eq!(rows, expected, "up to position {} as before, then tenfold", set.effective_after);
+}
