@@ -7,6 +7,7 @@
 
 mod admission;
 mod comparison;
+mod deploy_examples;
 mod deployment;
 mod floats;
 mod folder;
