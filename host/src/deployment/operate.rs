@@ -95,7 +95,7 @@ impl Deployments {
     }
 
     /// Whether another host folds `id`, or the live version of its projection.
-    fn is_elsewhere(&self, id: &VersionId) -> bool {
+    pub(super) fn is_elsewhere(&self, id: &VersionId) -> bool {
         let statuses = self.projections.board().statuses(self.store.head());
         let is_it = |status: &Status| {
             let is_green = (status.version, status.generation) == (id.version, id.generation);

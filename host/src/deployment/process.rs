@@ -21,7 +21,9 @@ pub(super) fn default_name() -> String {
 /// Whether the process of `other` certainly has ended. Only that of a process on this machine
 /// can be told.
 pub(super) fn is_gone(other: &Identity) -> bool {
-    if machine().is_none_or(|machine| machine != other.machine) {
+    // Where processes of other users are hidden, those that live look as if they were gone.
+    let sees_all = began_at(1).is_some();
+    if !sees_all || machine().is_none_or(|machine| machine != other.machine) {
         return false;
     }
     let Some((number, began)) = other.process.split_once('@') else { return false };

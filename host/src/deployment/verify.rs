@@ -1,6 +1,6 @@
 //! Blue against green, at the same position.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -11,7 +11,7 @@ use super::{Deployments, Fault, SampleReport, Wanted};
 use crate::change::VersionId;
 use crate::event::Position;
 use crate::projection::Phase;
-use crate::read_model::{Comparison, NewOperation, Outcome, State, VersionRecord};
+use crate::read_model::{Comparison, NewOperation, Outcome, Snapshot, State, VersionRecord};
 
 /// How long the tail is held at the most until both versions stand where it is.
 const HOLD_MAX: Duration = Duration::from_millis(500);
@@ -20,6 +20,10 @@ const HOLD_MAX: Duration = Duration::from_millis(500);
 const TRIES: usize = 20;
 
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// How long two versions that different hosts fold are watched until they stand at the same
+/// position.
+const MEET_MAX: Duration = Duration::from_millis(500);
 
 /// What came of a comparison.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -114,15 +118,10 @@ impl Deployments {
     ) -> Result<Verification, Fault> {
         let determinism = self.fold_again(green).await?;
         for _ in 0..TRIES {
-            let (held, position) = self.projections.hold_tail().await;
-            if !self.both_at(&blue.id, &green.id, position).await {
-                drop(held);
+            let Some((mut snapshot, position)) = self.level(&blue.id, &green.id).await? else {
                 tokio::time::sleep(HOLD_MAX).await;
                 continue;
-            }
-            // Neither moves as long as the tail is held; the snapshot sees both as they are.
-            let mut snapshot = self.read_model.snapshot().await?;
-            drop(held);
+            };
             let comparison = snapshot.compare((&blue.id, &blue.tables), (&green.id, &green.tables), SAMPLES).await?;
             drop(snapshot);
             let repeatable = determinism.as_ref().is_none_or(|report| report.same);
@@ -139,6 +138,34 @@ impl Deployments {
         }
         let advice = "one of them does not come to the end of the store: try again when both follow it".to_owned();
         Err(Fault::CannotVerify { id: green.id.clone(), phase: Phase::Lagging.to_string(), advice })
+    }
+
+    /// A moment at which both stand at the same position, and which.
+    async fn level(&self, blue: &VersionId, green: &VersionId) -> Result<Option<(Snapshot, Position)>, Fault> {
+        if self.is_elsewhere(green) {
+            // Another host does not wait for this one: it is looked until they meet.
+            let give_up = Instant::now() + MEET_MAX;
+            while Instant::now() < give_up {
+                let mut snapshot = self.read_model.snapshot().await?;
+                let (one, other) = (snapshot.positions(blue).await?, snapshot.positions(green).await?);
+                if let ([one], [other]) = (&one[..], &other[..])
+                    && one == other
+                {
+                    return Ok(Some((snapshot, *one)));
+                }
+                drop(snapshot);
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            return Ok(None);
+        }
+        let (held, position) = self.projections.hold_tail().await;
+        if !self.both_at(blue, green, position).await {
+            return Ok(None);
+        }
+        // Neither moves as long as the tail is held; the snapshot sees both as they are.
+        let snapshot = self.read_model.snapshot().await?;
+        drop(held);
+        Ok(Some((snapshot, position)))
     }
 
     /// Waits until both stand at `position`.

@@ -57,6 +57,14 @@ pub enum Error {
         "projection {projection}: the name `{name}` is too long for the database, which takes {most} bytes: shorten the name of the projection or of its table"
     )]
     NameTooLong { projection: Name, name: String, most: usize },
+    #[error(
+        "the view `{view}` can't be pointed at another version, for views of others are made of it: drop those, promote, and make them again ({reason})"
+    )]
+    ViewInUse { view: String, reason: String },
+    #[error(
+        "the view `{view}` can't be pointed at another version now, for a transaction that has read it does not end: end it, and try again"
+    )]
+    ViewBusy { view: String },
     #[error("projection {id} is not there: it was never built, or it is retired")]
     UnknownVersion { id: VersionId },
     #[error("projection {id} is live, so its tables are not dropped")]
@@ -80,6 +88,8 @@ impl Error {
             Self::TablesChanged { .. } => "tables_changed",
             Self::NameTaken { .. } => "name_taken",
             Self::NameTooLong { .. } => "name_too_long",
+            Self::ViewInUse { .. } => "view_in_use",
+            Self::ViewBusy { .. } => "view_busy",
             Self::UnknownVersion { .. } => "unknown_version",
             Self::Live { .. } => "version_live",
             _ => "unavailable",

@@ -14,6 +14,9 @@ use super::{Error, ReadModel, State};
 use crate::change::{Name, TableDefinition, VersionId};
 use crate::database::{Dialect, Durability, Session, is_passing, query, quote};
 
+/// SQLSTATE of PostgreSQL: other objects are made of this one.
+const DEPENDED_ON: &str = "2BP01";
+
 /// How often the views are tried to be switched while somebody who reads them is in the way.
 const TRIES: u32 = 5;
 
@@ -89,6 +92,9 @@ impl ReadModel {
         loop {
             match self.settle_once(projection).await {
                 Err(Error::Database(fault)) if is_passing(&fault) && tries < TRIES => tries += 1,
+                Err(Error::Database(fault)) if is_passing(&fault) => {
+                    return Err(Error::ViewBusy { view: format!("{projection}_…") });
+                }
                 settled => return settled,
             }
         }
@@ -176,7 +182,12 @@ async fn replace_with_grants(writing: &mut Writing, view: &View) -> Result<(), E
     );
     let name = quote(&view.name);
     let grants = grants.bind(name.clone()).all(writing).await?;
-    query(format!("DROP VIEW IF EXISTS {name}")).execute(writing).await?;
+    let dropped = query(format!("DROP VIEW IF EXISTS {name}")).execute(writing).await;
+    dropped.map_err(|fault| match fault.as_database_error().and_then(|fault| fault.code()).as_deref() {
+        Some(DEPENDED_ON) => Error::ViewInUse { view: view.name.clone(), reason: fault.to_string() },
+        _ if is_passing(&fault) => Error::ViewBusy { view: view.name.clone() },
+        _ => fault.into(),
+    })?;
     query(view.create()).execute(writing).await?;
     for grant in grants {
         let (privilege, grantee): (String, String) = (grant.get("privilege")?, grant.get("grantee")?);
