@@ -18,7 +18,9 @@ use crate::store::Store;
 pub(super) async fn run(path: &Path, config: &Config, output: Output) -> anyhow::Result<()> {
     // The file first: a name that is wrong must not leave a new, empty store behind.
     let mut file = ImportFile::open(path)?;
-    let database = Database::at(&config.store.url).await.context("cannot open store.url")?;
+    let database = Database::open(&config.store.database.address, &config.store.database.connections)
+        .await
+        .context("cannot open store.url")?;
     let store = Store::open(&database, &config.limits).await.context("cannot open the event store")?;
     let bar = progress(output)?;
     let outcome = import(&store, &mut file, &config.limits, &bar).await;

@@ -50,7 +50,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
             operations::list(subject.as_ref(), limit, &client()?, output)
         }
         Command::Events(command) => events::run(&command, &client()?, output),
-        Command::Config(ConfigCommand::Check) => config(Vec::new()).and_then(|_| settings::check(output)),
+        Command::Config(ConfigCommand::Check) => settings::check(&config(Vec::new())?, output),
         Command::Config(ConfigCommand::Show) => settings::show(&config(Vec::new())?, output),
         Command::Completions { shell } => {
             let mut script = Vec::new();
