@@ -11,7 +11,7 @@ use super::arguments::{Cli, Command, Config as ConfigCommand, Demo, Global, Oper
 use super::client::Client;
 use super::exit::{Outcome, exit_code};
 use super::output::Output;
-use super::{events, import_command, operations, plugin_build, plugin_test, plugins, projections, scaffold, settings};
+use super::{events, import_command, migrate, operations, plugin_build, plugin_test, plugins, projections, scaffold, settings};
 use crate::app::{self, ServeOptions, demo};
 use crate::config::{Config, Flag, Sources};
 use crate::guest;
@@ -35,6 +35,10 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Import { file } => {
             let config = config(Vec::new())?;
             block_on(import_command::run(&file, &config, output))
+        }
+        Command::Migrate(command) => {
+            let config = config(Vec::new())?;
+            return block_on(migrate::run(&command, &config, output));
         }
         Command::New(new) => scaffold::run(&new, output),
         Command::Build { dir } => plugin_build::run(&dir, output),

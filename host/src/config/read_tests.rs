@@ -169,7 +169,7 @@ fn passwords_of_databases_go_before_those_in_urls() {
 
 #[test]
 fn shows_urls_without_their_passwords() {
-    let config = config("[store]\nurl = 'postgres://ann:hush@db/shop'\n[read_models]\npassword = 'hush'", &[], &[]);
+    let config = config("[store]\nurl = 'postgres://ann:hush@db/shop'\npassword = 'hush'\n[read_models]\npassword = 'hush'", &[], &[]);
     for key in ["store.url", "read_models.url"] {
         assert_eq!(shown(&config, key), "postgres://ann:***@db/shop");
     }

@@ -1,10 +1,16 @@
 //! Bringing the tables of one concern up to date.
 
+use std::time::Duration;
+
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Connection as _, SqlSafeStr as _};
 
 use super::database::{Database, Durability, Engine};
-use super::{Dialect, Error, Session as _, query};
+use super::fault::is_denied;
+use super::{Dialect, Error, query};
+
+/// No other host migrates for longer.
+const MIGRATION_MAX: Duration = Duration::from_secs(120);
 
 /// What owns tables of its own: the event store, the read models.
 #[derive(Debug)]
@@ -54,6 +60,15 @@ impl Database {
         self.expect_rights(concern).await
     }
 
+    /// Whether the tables of `concern` are here.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn holds(&self, concern: &Concern) -> Result<bool, Error> {
+        let mut connection = self.read().await.map_err(|fault| self.fault(fault))?;
+        self.has_table(&mut connection, concern.table).await.map_err(|fault| self.fault(fault))
+    }
+
     /// The migrations, with what differs from database to database filled in: `{exact}`, the
     /// collation that tells apart what differs; `{schema}`, where tables are; `{tag}`, a small
     /// number that tells stores in one database apart, and `{base}`, the keys of its locks.
@@ -83,36 +98,62 @@ impl Database {
 
     /// Whether all migrations are done, and none that is not known here.
     async fn is_current(&self, concern: &Concern) -> Result<bool, Error> {
+        match self.look(concern).await {
+            // MySQL shows what another host is in the middle of: that is looked at once it has ended.
+            Err(Error::HalfMigrated { .. } | Error::Foreign { .. }) if self.dialect() == Dialect::MySql => {
+                self.wait_for_others().await?;
+                self.look(concern).await
+            }
+            looked => looked,
+        }
+    }
+
+    async fn look(&self, concern: &Concern) -> Result<bool, Error> {
         let fault = |fault| self.fault(fault);
         let mut connection = self.read().await.map_err(fault)?;
-        if !self.has_table(&mut connection, concern.table).await.map_err(fault)? {
-            if self.dialect() != Dialect::Sqlite
-                && self.has_table(&mut connection, concern.mark).await.map_err(fault)?
-            {
-                let sign = format!(": it has a table `{}` already, which this program did not make", concern.mark);
-                return Err(Error::Foreign { database: self.name().to_owned(), sign });
-            }
-            self.expect_right_to_create(&mut connection).await?;
-            return Ok(false);
-        }
-        let sql = format!("SELECT version, success FROM {} ORDER BY version", concern.table);
         let mut done = Vec::new();
-        for row in query(sql).all(&mut connection).await.map_err(fault)? {
-            let number: i64 = row.get("version").map_err(fault)?;
-            if !row.get::<bool>("success").map_err(fault)? {
-                let database = self.name().to_owned();
-                return Err(Error::HalfMigrated { database, concern: concern.name, number });
+        if self.has_table(&mut connection, concern.table).await.map_err(fault)? {
+            let sql = format!("SELECT version, success FROM {} ORDER BY version", concern.table);
+            for row in query(sql).all(&mut connection).await.map_err(fault)? {
+                let number: i64 = row.get("version").map_err(fault)?;
+                if !concern.migrations.iter().any(|&(known, ..)| known == number) {
+                    return Err(Error::Newer { database: self.name().to_owned() });
+                }
+                if !row.get::<bool>("success").map_err(fault)? {
+                    let database = self.name().to_owned();
+                    return Err(Error::HalfMigrated { database, concern: concern.name, number });
+                }
+                done.push(number);
             }
-            done.push(number);
         }
-        let known: Vec<i64> = concern.migrations.iter().map(|&(number, ..)| number).collect();
-        if done.iter().any(|number| !known.contains(number)) {
-            return Err(Error::Newer { database: self.name().to_owned() });
+        if done.is_empty()
+            && self.dialect() != Dialect::Sqlite
+            && self.has_table_of_its_own(&mut connection, concern.mark).await.map_err(fault)?
+        {
+            let sign = format!(": it has a table `{}` already, which this program did not make", concern.mark);
+            return Err(Error::Foreign { database: self.name().to_owned(), sign });
         }
-        if done != known {
+        let is_current = concern.migrations.iter().map(|&(number, ..)| number).eq(done);
+        if !is_current {
             self.expect_right_to_create(&mut connection).await?;
         }
-        Ok(done == known)
+        Ok(is_current)
+    }
+
+    /// Waits until no other host migrates this database.
+    async fn wait_for_others(&self) -> Result<(), Error> {
+        let Engine::MySql(pools) = &self.engine else { return Ok(()) };
+        let fault = |fault| self.fault(fault);
+        // The lock goes with the connection.
+        let mut connection = pools.writers.acquire().await.map_err(fault)?.detach();
+        let locked = tokio::time::timeout(MIGRATION_MAX, Migrate::lock(&mut connection)).await;
+        let Ok(locked) = locked else { return Err(fault(sqlx::Error::PoolTimedOut)) };
+        locked.map_err(|fault| self.migrate_fault(fault))?;
+        connection.close().await.map_err(fault)
+    }
+
+    fn migrate_fault(&self, source: MigrateError) -> Error {
+        Error::Migrate { database: self.name().to_owned(), source: Box::new(source) }
     }
 
     async fn has_table(&self, connection: &mut super::Connection, table: &'static str) -> sqlx::Result<bool> {
@@ -124,81 +165,17 @@ impl Database {
         Ok(query(sql).bind(table).one(connection).await?.get::<i64>("n")? > 0)
     }
 
-    /// The right to make tables, looked for before anything is written.
-    async fn expect_right_to_create(&self, connection: &mut super::Connection) -> Result<(), Error> {
+    /// Whether `table` is where tables are made; in PostgreSQL others on the path don't matter.
+    async fn has_table_of_its_own(&self, connection: &mut super::Connection, table: &'static str) -> sqlx::Result<bool> {
         if self.dialect() != Dialect::Postgres {
-            // MySQL says by itself, at the first statement, which right is missing on what.
-            return Ok(());
+            return self.has_table(connection, table).await;
         }
-        let sql = "SELECT coalesce(current_schema(), '') AS schema, current_user::text AS name, \
-                   coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may";
-        let row = query(sql).one(connection).await.map_err(|fault| self.fault(fault))?;
-        let (schema, user, may) = (row.get::<String>("schema"), row.get::<String>("name"), row.get::<bool>("may"));
-        let fault = |fault| self.fault(fault);
-        let (schema, user) = (schema.map_err(fault)?, user.map_err(fault)?);
-        if may.map_err(fault)? {
-            return Ok(());
-        }
-        let right = if schema.is_empty() {
-            "USAGE on a schema of its search_path".to_owned()
-        } else {
-            format!("CREATE on schema `{schema}`")
-        };
-        Err(Error::Rights { database: self.name().to_owned(), user, right })
+        let sql = "SELECT count(*) AS n FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace \
+                   WHERE s.nspname = current_schema() AND c.relname = ?::text";
+        Ok(query(sql).bind(table).one(connection).await?.get::<i64>("n")? > 0)
     }
 
-    /// The rights on tables that there are.
-    async fn expect_rights(&self, concern: &Concern) -> Result<(), Error> {
-        let fault = |fault| self.fault(fault);
-        if self.dialect() == Dialect::Sqlite {
-            return Ok(());
-        }
-        let mut connection = self.read().await.map_err(fault)?;
-        for &(table, rights) in concern.needs {
-            for &right in rights {
-                let missing = match self.dialect() {
-                    Dialect::Postgres => {
-                        let sql = "SELECT current_user::text AS name, has_table_privilege(?::text, ?::text) AS may";
-                        let row = query(sql).bind(table).bind(right).one(&mut connection).await.map_err(fault)?;
-                        let may: bool = row.get("may").map_err(fault)?;
-                        if may { None } else { Some(row.get("name").map_err(fault)?) }
-                    }
-                    _ => self.lacks(&mut connection, table, right).await.map_err(fault)?,
-                };
-                if let Some(user) = missing {
-                    let right = format!("{right} on table `{table}`");
-                    return Err(Error::Rights { database: self.name().to_owned(), user, right });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Asks MySQL to plan a statement, for which it wants the rights to run it. Gives who lacks them.
-    async fn lacks(
-        &self,
-        connection: &mut super::Connection,
-        table: &'static str,
-        right: &'static str,
-    ) -> sqlx::Result<Option<String>> {
-        let sql = match right {
-            "SELECT" => format!("EXPLAIN SELECT * FROM {table}"),
-            "INSERT" => format!("EXPLAIN INSERT INTO {table} SELECT * FROM {table}"),
-            _ => format!("EXPLAIN DELETE FROM {table}"),
-        };
-        let link = connection.link();
-        let super::Link::MySql(session) = link else { return Ok(None) };
-        let planned = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *session).await;
-        let denied = planned.err().filter(|fault| {
-            fault.as_database_error().is_some_and(|fault| super::fault::mysql_number(fault) == Some(1142))
-        });
-        if denied.is_none() {
-            return Ok(None);
-        }
-        Ok(Some(sqlx::query_scalar("SELECT current_user()").fetch_one(session).await?))
-    }
-
-    fn fault(&self, source: sqlx::Error) -> Error {
+    pub(super) fn fault(&self, source: sqlx::Error) -> Error {
         Error::open(self.name(), source)
     }
 
@@ -207,7 +184,10 @@ impl Database {
         match source {
             MigrateError::VersionMissing(_) => Error::Newer { database },
             MigrateError::Dirty(number) => Error::HalfMigrated { database, concern: concern.name, number },
-            source => Error::Migrate { database, source: Box::new(source) },
+            MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) if is_denied(&source) => {
+                self.fault(source)
+            }
+            source => self.migrate_fault(source),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::database::{Concern, Database, Error as DatabaseError};
 use crate::event::Position;
 use crate::limits::Limits;
 
-const CONCERN: Concern = Concern {
+pub(super) const CONCERN: Concern = Concern {
     name: "event store",
     table: "fantascope_store_migrations",
     mark: "events",
@@ -47,7 +47,8 @@ impl Store {
     /// If the database can't be migrated or read.
     pub async fn open(database: &Database, limits: &Limits) -> Result<Self, DatabaseError> {
         database.migrate(&CONCERN).await?;
-        let fault = |source| DatabaseError::Open { database: database.name().to_owned(), source };
+        super::checks::check(database).await?;
+        let fault = |source| DatabaseError::open(database.name(), source);
         let head = Arc::new(Head::open(database).await.map_err(fault)?);
         let (appends, requests) = mpsc::channel(APPENDS_WAITING);
         tokio::spawn(Appender::new(database.clone(), Arc::clone(&head)).run(requests));
