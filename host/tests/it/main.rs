@@ -7,6 +7,7 @@
 
 mod admission;
 mod comparison;
+mod copies;
 mod deployment;
 mod floats;
 mod folder;
@@ -16,15 +17,16 @@ mod hostile;
 mod lamp;
 mod lies;
 mod place;
+mod refusals;
 mod replay;
 mod scenarios;
 #[path = "../servers/mod.rs"]
-#[expect(dead_code, reason = "`cargo xtask` uses more of it")]
 mod servers;
 mod stage;
 mod tail;
 mod throwaway;
 mod tidy;
+mod tls;
 mod together;
 mod upcasters;
 mod watch;
