@@ -11,7 +11,9 @@ use super::arguments::{Cli, Command, Config as ConfigCommand, Demo, Global, Oper
 use super::client::Client;
 use super::exit::{Outcome, exit_code};
 use super::output::Output;
-use super::{events, import_command, migrate, operations, plugin_build, plugin_test, plugins, projections, scaffold, settings};
+use super::{
+    events, import_command, migrate, operations, plugin_build, plugin_test, plugins, projections, scaffold, settings,
+};
 use crate::app::{self, ServeOptions, demo};
 use crate::config::{Config, Flag, Sources};
 use crate::guest;

@@ -8,8 +8,8 @@ use tracing_subscriber::EnvFilter;
 
 use super::gather::{Gathered, gather};
 use super::key::{Key, keys};
-use super::settings::{Config, Effective, Http, Log, LogFormat, Plugins, ReadModels, StoreSettings};
 use super::secret::read_secret;
+use super::settings::{Config, Effective, Http, Log, LogFormat, Plugins, ReadModels, StoreSettings};
 use super::{DEFAULT_FILE, Fault, Faults, Flag, Origin, Secret, Sources};
 use crate::database::without_password;
 use crate::deployment::{Keep, Policy, WhenRowsDiffer, duration};

@@ -17,7 +17,12 @@ fn config(file: &str, environment: &[(&str, &str)], flags: &[(&'static str, &'st
 }
 
 fn shown<'a>(config: &'a Config, key: &str) -> &'a str {
-    config.effective.iter().find(|setting| setting.key == key).and_then(|setting| setting.value.as_deref()).unwrap_or("")
+    config
+        .effective
+        .iter()
+        .find(|setting| setting.key == key)
+        .and_then(|setting| setting.value.as_deref())
+        .unwrap_or("")
 }
 
 #[test]
@@ -88,9 +93,15 @@ fn refuses_what_cannot_hold_and_says_why() {
     check("\n\nstore = 1", "store (f.toml:3): this is a section");
     check("[store\n", "(f.toml:1): not TOML");
     check("[store]\nurl = 'postgres://x'", "store.url (f.toml:2): `postgres://x` is not a database");
-    check("[store]\nurl = 'postgres://a:b@c/d?sslmode=maybe'", "`postgres://a:***@c/d?sslmode=maybe` is not a database");
+    check(
+        "[store]\nurl = 'postgres://a:b@c/d?sslmode=maybe'",
+        "`postgres://a:***@c/d?sslmode=maybe` is not a database",
+    );
     check("[store]\nurl = 'sqlite::memory:'", "is not a database");
-    check("[store]\npassword = 'a'\npassword_file = 'b'", "store.password (f.toml:2): is set beside store.password_file");
+    check(
+        "[store]\npassword = 'a'\npassword_file = 'b'",
+        "store.password (f.toml:2): is set beside store.password_file",
+    );
     check("[store]\npassword_file = 'no/such/file'", "store.password_file (f.toml:2): `no/such/file` cannot be read");
     check("[store]\npassword_file = '/dev/null'", "store.password_file (f.toml:2): `/dev/null` is empty");
     check("[store]\npassword = ''", "store.password (f.toml:2): must not be empty");
@@ -169,7 +180,11 @@ fn passwords_of_databases_go_before_those_in_urls() {
 
 #[test]
 fn shows_urls_without_their_passwords() {
-    let config = config("[store]\nurl = 'postgres://ann:hush@db/shop'\npassword = 'hush'\n[read_models]\npassword = 'hush'", &[], &[]);
+    let config = config(
+        "[store]\nurl = 'postgres://ann:hush@db/shop'\npassword = 'hush'\n[read_models]\npassword = 'hush'",
+        &[],
+        &[],
+    );
     for key in ["store.url", "read_models.url"] {
         assert_eq!(shown(&config, key), "postgres://ann:***@db/shop");
     }

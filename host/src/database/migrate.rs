@@ -1,8 +1,7 @@
 //! Bringing the tables of one concern up to date.
 
-use std::time::Duration;
-
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, Connection as _, SqlSafeStr as _};
 
 use super::database::{Database, Durability, Engine};
@@ -10,7 +9,7 @@ use super::fault::is_denied;
 use super::{Dialect, Error, query};
 
 /// No other host migrates for longer.
-const MIGRATION_MAX: Duration = Duration::from_secs(120);
+const MIGRATION_SECONDS_MAX: i64 = 120;
 
 /// What owns tables of its own: the event store, the read models.
 #[derive(Debug)]
@@ -53,7 +52,11 @@ impl Database {
             }
             Engine::MySql(pools) => {
                 let connection = pools.writers.acquire().await.map_err(|fault| self.fault(fault))?;
-                run(&migrator, &mut connection.detach()).await
+                let mut connection = connection.detach();
+                mysql_lock(&mut connection).await.map_err(|fault| self.fault(fault))?;
+                let done = run(&migrator, &mut connection).await;
+                connection.close().await.map_err(|fault| self.fault(fault))?;
+                done
             }
         };
         done.map_err(|fault| self.migration_fault(concern, fault))?;
@@ -99,8 +102,9 @@ impl Database {
     /// Whether all migrations are done, and none that is not known here.
     async fn is_current(&self, concern: &Concern) -> Result<bool, Error> {
         match self.look(concern).await {
-            // MySQL shows what another host is in the middle of: that is looked at once it has ended.
-            Err(Error::HalfMigrated { .. } | Error::Foreign { .. }) if self.dialect() == Dialect::MySql => {
+            // MySQL shows what another host is in the middle of, and between two statements it may
+            // have ended: that is looked at again when it surely has.
+            Err(Error::HalfMigrated { .. } | Error::Foreign { .. }) if self.dialect() != Dialect::Sqlite => {
                 self.wait_for_others().await?;
                 self.look(concern).await
             }
@@ -142,14 +146,23 @@ impl Database {
 
     /// Waits until no other host migrates this database.
     async fn wait_for_others(&self) -> Result<(), Error> {
-        let Engine::MySql(pools) = &self.engine else { return Ok(()) };
         let fault = |fault| self.fault(fault);
-        // The lock goes with the connection.
-        let mut connection = pools.writers.acquire().await.map_err(fault)?.detach();
-        let locked = tokio::time::timeout(MIGRATION_MAX, Migrate::lock(&mut connection)).await;
-        let Ok(locked) = locked else { return Err(fault(sqlx::Error::PoolTimedOut)) };
-        locked.map_err(|fault| self.migrate_fault(fault))?;
-        connection.close().await.map_err(fault)
+        let locked = match &self.engine {
+            Engine::Sqlite(_) => return Ok(()),
+            Engine::Postgres(pools) => {
+                let mut connection = pools.writers.acquire().await.map_err(fault)?.detach();
+                let locked = Migrate::lock(&mut connection).await;
+                connection.close().await.map_err(fault)?;
+                locked
+            }
+            Engine::MySql(pools) => {
+                let mut connection = pools.writers.acquire().await.map_err(fault)?.detach();
+                mysql_lock(&mut connection).await.map_err(fault)?;
+                connection.close().await.map_err(fault)?;
+                Ok(())
+            }
+        };
+        locked.map_err(|fault| self.migrate_fault(fault))
     }
 
     fn migrate_fault(&self, source: MigrateError) -> Error {
@@ -166,7 +179,11 @@ impl Database {
     }
 
     /// Whether `table` is where tables are made; in PostgreSQL others on the path don't matter.
-    async fn has_table_of_its_own(&self, connection: &mut super::Connection, table: &'static str) -> sqlx::Result<bool> {
+    async fn has_table_of_its_own(
+        &self,
+        connection: &mut super::Connection,
+        table: &'static str,
+    ) -> sqlx::Result<bool> {
         if self.dialect() != Dialect::Postgres {
             return self.has_table(connection, table).await;
         }
@@ -190,6 +207,14 @@ impl Database {
             source => self.migrate_fault(source),
         }
     }
+}
+
+/// Waits until no other host migrates; the lock goes with the connection. That of sqlx waits
+/// for ever, which MariaDB does not know, and then does not wait at all.
+async fn mysql_lock(connection: &mut MySqlConnection) -> sqlx::Result<()> {
+    let sql = "SELECT GET_LOCK(CONCAT('fantascope ', SHA1(DATABASE())), ?)";
+    let locked: Option<i64> = sqlx::query_scalar(sql).bind(MIGRATION_SECONDS_MAX).fetch_one(connection).await?;
+    if locked == Some(1) { Ok(()) } else { Err(sqlx::Error::PoolTimedOut) }
 }
 
 async fn run<C: Migrate>(migrator: &Migrator, connection: &mut C) -> Result<(), MigrateError> {

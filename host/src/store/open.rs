@@ -74,12 +74,13 @@ impl Store {
         Ok(self.head.wait_beyond(position, poll).await?)
     }
 
-    /// Reads the head anew, for other processes may have appended.
+    /// Reads the head anew, for other processes may have appended: what is committed by now is
+    /// below it, unless an append before that is in flight.
     ///
     /// # Errors
     /// If the database can't be read.
     pub async fn refresh_head(&self) -> Result<Position, Error> {
-        Ok(self.head.refresh().await?)
+        Ok(self.head.catch_up().await?)
     }
 
     /// What keeps the head from following the last append, if something does for a while.

@@ -29,8 +29,7 @@ fn program(arguments: &[&str], url: Option<&str>, input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fantascope"));
     let folder = tempfile::tempdir().unwrap();
     command.current_dir(folder.path()).args(arguments).envs(url.map(|url| ("FANTASCOPE__STORE__URL", url)));
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     child.wait_with_output().unwrap()
 }
@@ -78,7 +77,9 @@ async fn import(store: &Store, lines: &str) {
 async fn skip_positions(place: &Place) {
     let raw = place.raw().await;
     match raw.dialect() {
-        Dialect::Sqlite => drop(raw.run("UPDATE sqlite_sequence SET seq = seq + 10 WHERE name = 'events'").await.unwrap()),
+        Dialect::Sqlite => {
+            raw.run("UPDATE sqlite_sequence SET seq = seq + 10 WHERE name = 'events'").await.unwrap();
+        }
         Dialect::Postgres => drop(raw.rows("SELECT nextval('events_position_seq') FROM generate_series(1, 10)").await),
         Dialect::MySql => {
             let last: i64 = raw.rows("SELECT max(position) AS last FROM events").await[0].get("last").unwrap();

@@ -44,6 +44,11 @@ async fn open(url: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The user that is made for a database.
+fn user_of(database: &str) -> String {
+    format!("u{}", &database[database.len() - 12..])
+}
+
 impl Spoiler {
     /// One on the server that all tests share; none if it is not given.
     fn of_kind(kind: Kind) -> Option<Self> {
@@ -81,7 +86,7 @@ impl Spoiler {
     /// The same for a user who was granted `rights`, in which `@` stands for the user, `#` for the database.
     async fn user(&self, spoilt: Spoilt, rights: &[&str]) -> Spoilt {
         let name = spoilt.administration.rsplit_once('/').unwrap().1;
-        let user = format!("u{}", &name[name.len() - 12..]);
+        let user = user_of(name);
         let (quoted, create) = match self.kind {
             Kind::Postgres => (user.clone(), format!("CREATE ROLE {user} LOGIN PASSWORD 'secret'")),
             Kind::MariaDb => (format!("{user}@'%'"), format!("CREATE USER {user}@'%' IDENTIFIED BY 'secret'")),
@@ -120,10 +125,19 @@ impl Spoiler {
         }
         assert!(!fault.contains(":secret@") && !fault.contains(&self.server), "{case}: {fault}");
         assert_eq!(self.contents(&spoilt).await, before, "{}, {case}: nothing is written", self.kind);
-        if let Some((_, name)) = spoilt.administration.rsplit_once('/') {
-            let force = if self.kind == Kind::Postgres { "WITH (FORCE)" } else { "" };
-            self.administer(&format!("DROP DATABASE {name} {force}")).await;
-        }
+        self.drop(&spoilt).await;
+    }
+
+    /// Drops the database, and the user that was made for it.
+    async fn drop(&self, spoilt: &Spoilt) {
+        let Some((_, name)) = spoilt.administration.rsplit_once('/') else { return };
+        let user = user_of(name);
+        let (force, end) = match self.kind {
+            Kind::Postgres => ("WITH (FORCE)", format!("DROP ROLE IF EXISTS {user}")),
+            Kind::MariaDb => ("", format!("DROP USER IF EXISTS {user}@'%'")),
+        };
+        self.administer(&format!("DROP DATABASE {name} {force}")).await;
+        self.administer(&end).await;
     }
 
     /// That what is not there at all is refused.
@@ -157,6 +171,27 @@ async fn check_what_both_refuse(spoiler: &Spoiler) {
     run(&foreign.administration, "CREATE TABLE events (id INT PRIMARY KEY)").await;
     let expected = ["is a database of another program: it has a table `events`", "a schema of its own"];
     spoiler.check("another program", foreign, &expected).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_that_start_at_once_make_one_store() {
+    for spoiler in Kind::ALL.into_iter().filter_map(Spoiler::of_kind) {
+        for _ in 0..3 {
+            let fresh = spoiler.database("").await;
+            let hosts: Vec<_> = (0..6)
+                .map(|_| {
+                    tokio::spawn({
+                        let url = fresh.url.clone();
+                        async move { open(&url).await }
+                    })
+                })
+                .collect();
+            for host in hosts {
+                assert_eq!(host.await.unwrap(), Ok(()), "{}", spoiler.kind);
+            }
+            spoiler.drop(&fresh).await;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
