@@ -22,6 +22,10 @@ pub struct Concern {
     pub mark: &'static str,
     /// Number, name and SQL, for SQLite, PostgreSQL and MySQL.
     pub migrations: &'static [(i64, &'static str, [&'static str; 3])],
+    /// The rights of MySQL with which it makes its tables.
+    pub makes_with: &'static [&'static str],
+    /// Whether it makes tables also when all migrations are done.
+    pub goes_on_making: bool,
     /// What the host does with which of its tables.
     pub needs: &'static [(&'static str, &'static [&'static str])],
 }
@@ -138,8 +142,8 @@ impl Database {
             return Err(Error::Foreign { database: self.name().to_owned(), sign });
         }
         let is_current = concern.migrations.iter().map(|&(number, ..)| number).eq(done);
-        if !is_current {
-            self.expect_right_to_create(&mut connection).await?;
+        if !is_current || concern.goes_on_making {
+            self.expect_right_to_create(concern, &mut connection).await?;
         }
         Ok(is_current)
     }

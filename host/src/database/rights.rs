@@ -5,15 +5,19 @@ use sqlx::AssertSqlSafe;
 use super::fault::mysql_number;
 use super::{Concern, Connection, Database, Dialect, Error, Link, Session as _, query};
 
-/// Statements that MySQL refuses for want of a right before it sees that there is no such
-/// table, and the right.
-const PROBES: &[(&str, &str)] = &[
-    ("CREATE TABLE fantascope_probe LIKE fantascope_no_such_table", "CREATE"),
-    (
-        "CREATE TRIGGER fantascope_probe BEFORE INSERT ON fantascope_no_such_table FOR EACH ROW SET @fantascope = 1",
-        "TRIGGER",
-    ),
-];
+/// A statement that MySQL refuses for want of this right before it sees that there is no such table.
+fn probe_of(right: &str) -> &'static str {
+    match right {
+        "CREATE" => "CREATE TABLE fantascope_probe LIKE fantascope_no_such_table",
+        "ALTER" => "ALTER TABLE fantascope_no_such_table ADD COLUMN fantascope_probe INT",
+        "DROP" => "DROP TABLE fantascope_no_such_table",
+        "INDEX" => "CREATE INDEX fantascope_probe ON fantascope_no_such_table (fantascope_probe)",
+        "CREATE VIEW" => "CREATE VIEW fantascope_probe AS SELECT * FROM fantascope_no_such_table",
+        _ => {
+            "CREATE TRIGGER fantascope_probe BEFORE INSERT ON fantascope_no_such_table FOR EACH ROW SET @fantascope = 1"
+        }
+    }
+}
 
 /// MySQL's fault of a command that needs a right which is missing …
 const DENIED: u16 = 1142;
@@ -21,12 +25,16 @@ const DENIED: u16 = 1142;
 const UNSAFE_TRIGGER: u16 = 1419;
 
 impl Database {
-    /// The right to make tables, looked for before anything is written.
-    pub(super) async fn expect_right_to_create(&self, connection: &mut Connection) -> Result<(), Error> {
+    /// The right to make tables and what belongs to them, looked for before anything is written.
+    pub(super) async fn expect_right_to_create(
+        &self,
+        concern: &Concern,
+        connection: &mut Connection,
+    ) -> Result<(), Error> {
         match self.dialect() {
             Dialect::Sqlite => Ok(()),
             Dialect::Postgres => self.expect_schema(connection).await,
-            Dialect::MySql => self.probe(connection).await,
+            Dialect::MySql => self.probe(concern, connection).await,
         }
     }
 
@@ -49,15 +57,19 @@ impl Database {
         Err(Error::Rights { database: self.name().to_owned(), user: row.get("name").map_err(fault)?, right })
     }
 
-    async fn probe(&self, connection: &mut Connection) -> Result<(), Error> {
+    async fn probe(&self, concern: &Concern, connection: &mut Connection) -> Result<(), Error> {
         let fault = |fault| self.fault(fault);
-        for &(statement, right) in PROBES {
+        for &right in concern.makes_with {
             let Link::MySql(session) = connection.link() else { return Ok(()) };
-            let Err(refusal) = sqlx::raw_sql(statement).execute(&mut *session).await else { continue };
+            let Err(refusal) = sqlx::raw_sql(probe_of(right)).execute(&mut *session).await else { continue };
             let database = self.name().to_owned();
             match refusal.as_database_error().and_then(mysql_number) {
                 Some(DENIED) => {
                     let user = current_user(session).await.map_err(fault)?;
+                    // It may be another one that the statement needs as well.
+                    let said =
+                        refusal.as_database_error().and_then(|fault| fault.message().split_once(" command denied"));
+                    let right = said.map_or(right, |(right, _)| right);
                     return Err(Error::Rights { database, user, right: format!("{right} on the database") });
                 }
                 Some(UNSAFE_TRIGGER) => return Err(Error::Triggers { database }),

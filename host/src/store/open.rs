@@ -25,6 +25,8 @@ pub(super) const CONCERN: Concern = Concern {
             include_str!("../../../migrations/mysql/store/0001_events.sql"),
         ],
     )],
+    makes_with: &["CREATE", "TRIGGER"],
+    goes_on_making: false,
     needs: &[("events", &["SELECT", "INSERT"])],
 };
 

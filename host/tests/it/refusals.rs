@@ -223,6 +223,11 @@ async fn a_postgres_that_is_not_fit_is_refused() {
     let expected = ["refuses its user something (permission denied for table fantascope_store_migrations)"];
     spoiler.check("no SELECT", spoiler.user(ours, &[]).await, &expected).await;
 
+    let ours = spoiler.spoilt("").await;
+    let rights = [rights[0], "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO @"];
+    let expected = ["needs the right CREATE on schema `public`"];
+    spoiler.check("nothing for new tables", spoiler.user(ours, &rights).await, &expected).await;
+
     let cached = spoiler.spoilt("ALTER SEQUENCE events_position_seq CACHE 10").await;
     spoiler.check("positions kept back", cached, &["ALTER SEQUENCE events_position_seq CACHE 1"]).await;
     let wide = spoiler.spoilt("ALTER SEQUENCE events_position_seq INCREMENT 2").await;
@@ -244,9 +249,19 @@ async fn a_mariadb_that_is_not_fit_is_refused() {
     spoiler.check("no TRIGGER", user, &["needs the right TRIGGER on the database: grant it"]).await;
     let user = spoiler.user(spoiler.spoilt("DO 1").await, &["GRANT SELECT, UPDATE, DELETE ON #.* TO @"]).await;
     spoiler.check("no INSERT", user, &["needs the right INSERT on table `events`"]).await;
-    let rights = ["GRANT SELECT, INSERT, DELETE ON #.* TO @"];
+    let rights = ["GRANT SELECT, INSERT, DELETE, CREATE, ALTER, INDEX, CREATE VIEW, DROP ON #.* TO @"];
     let user = spoiler.user(spoiler.spoilt("DO 1").await, &rights).await;
     spoiler.check("no UPDATE", user, &["needs the right UPDATE on table `fantascope_versions`"]).await;
+    // What read models need is looked for although the store could be made.
+    let all = ["CREATE", "ALTER", "INDEX", "CREATE VIEW", "DROP"];
+    for right in &all[1..] {
+        let others: Vec<&str> = all.into_iter().filter(|other| other != right).collect();
+        let grant = format!("GRANT SELECT, INSERT, UPDATE, DELETE, {} ON #.* TO @", others.join(", "));
+        let half = spoiler.database("").await;
+        Store::open(&Database::at(&half.url).await.unwrap(), &Limits::default()).await.unwrap();
+        let expected = format!("needs the right {right} on the database");
+        spoiler.check(right, spoiler.user(half, &[&grant]).await, &[&expected]).await;
+    }
     let user = spoiler.user(spoiler.database("").await, &[]).await;
     spoiler.check("no right at all", user, &["refuses its user something (Access denied for user"]).await;
 
