@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::catalogue::{Watch, WatchSettings};
-use crate::config::Config;
-use crate::database::Database;
+use crate::config::{Config, DatabaseSettings};
+use crate::database::{Database, Error as DatabaseError};
 use crate::deployment::{Deployments, Foundation, Membership, PluginList};
 use crate::event::Position;
 use crate::guest::{Sandbox, Settings};
@@ -85,15 +85,21 @@ async fn say_what_runs(
 
 /// Opens the event store and the read models, which may share a database.
 pub(super) async fn open(config: &Config) -> anyhow::Result<(Store, ReadModel)> {
-    let events = Database::at(&config.store.url).await.context("cannot open store.url")?;
-    let rows = if config.read_models.url == config.store.url {
-        events.clone()
-    } else {
-        Database::at(&config.read_models.url).await.context("cannot open read_models.url")?
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let events = open_database(&config.store.database).await.context("cannot open store.url")?;
+    let rows = match &config.read_models.database {
+        None => events.clone(),
+        Some(own) => open_database(own).await.context("cannot open read_models.url")?,
     };
     let store = Store::open(&events, &config.limits).await.context("cannot open the event store")?;
     let read_model = ReadModel::open(&rows).await.context("cannot open the read models")?;
     Ok((store, read_model))
+}
+
+async fn open_database(settings: &DatabaseSettings) -> Result<Database, DatabaseError> {
+    Database::open(&settings.address, &settings.connections).await
 }
 
 pub(super) fn sandbox(config: &Config) -> anyhow::Result<Sandbox> {

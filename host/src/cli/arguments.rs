@@ -60,6 +60,8 @@ pub(super) enum Command {
         /// The file, plain or gzipped; `-` for standard input
         file: PathBuf,
     },
+    /// Copy an event store into another database; running it again goes on where it stopped
+    Migrate(Migrate),
     /// Make a folder with a new plugin
     #[command(subcommand)]
     New(New),
@@ -109,6 +111,22 @@ pub(super) struct Serve {
     /// End once every projection has caught up with the events
     #[arg(long)]
     pub(super) exit_when_caught_up: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Migrate {
+    /// The store to copy: sqlite:PATH, postgres://… or mysql://…; hosts may go on using it
+    #[arg(long, value_name = "URL")]
+    pub(super) from: String,
+    /// Where to copy it; no host may use it before it is done
+    #[arg(long, value_name = "URL")]
+    pub(super) to: String,
+    /// A file that holds the password for --from, to keep it out of the list of processes
+    #[arg(long, value_name = "FILE")]
+    pub(super) from_password_file: Option<PathBuf>,
+    /// A file that holds the password for --to
+    #[arg(long, value_name = "FILE")]
+    pub(super) to_password_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]

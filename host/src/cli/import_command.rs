@@ -18,9 +18,11 @@ use crate::store::Store;
 pub(super) async fn run(path: &Path, config: &Config, output: Output) -> anyhow::Result<()> {
     // The file first: a name that is wrong must not leave a new, empty store behind.
     let mut file = ImportFile::open(path)?;
-    let database = Database::at(&config.store.url).await.context("cannot open store.url")?;
+    let database = Database::open(&config.store.database.address, &config.store.database.connections)
+        .await
+        .context("cannot open store.url")?;
     let store = Store::open(&database, &config.limits).await.context("cannot open the event store")?;
-    let bar = progress(output)?;
+    let bar = bar(output, "{msg:9} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")?;
     let outcome = import(&store, &mut file, &config.limits, &bar).await;
     bar.finish_and_clear();
     let done = outcome?;
@@ -36,12 +38,12 @@ pub(super) async fn run(path: &Path, config: &Config, output: Output) -> anyhow:
     ))
 }
 
-fn progress(output: Output) -> anyhow::Result<ProgressBar> {
+/// A progress bar for people, of this template.
+pub(super) fn bar(output: Output, template: &str) -> anyhow::Result<ProgressBar> {
     if output.quiet || output.is_json || !std::io::stderr().is_terminal() {
         return Ok(ProgressBar::hidden());
     }
-    let style = ProgressStyle::with_template("{msg:9} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")?;
-    let bar = ProgressBar::new(0).with_style(style);
+    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(template)?);
     bar.enable_steady_tick(Duration::from_millis(100));
     Ok(bar)
 }

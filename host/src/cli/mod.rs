@@ -10,6 +10,7 @@ mod human;
 mod import;
 mod import_command;
 mod import_file;
+mod migrate;
 mod operations;
 mod output;
 pub mod plugin_build;

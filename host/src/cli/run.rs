@@ -11,7 +11,9 @@ use super::arguments::{Cli, Command, Config as ConfigCommand, Demo, Global, Oper
 use super::client::Client;
 use super::exit::{Outcome, exit_code};
 use super::output::Output;
-use super::{events, import_command, operations, plugin_build, plugin_test, plugins, projections, scaffold, settings};
+use super::{
+    events, import_command, migrate, operations, plugin_build, plugin_test, plugins, projections, scaffold, settings,
+};
 use crate::app::{self, ServeOptions, demo};
 use crate::config::{Config, Flag, Sources};
 use crate::guest;
@@ -36,6 +38,10 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
             let config = config(Vec::new())?;
             block_on(import_command::run(&file, &config, output))
         }
+        Command::Migrate(command) => {
+            let config = config(Vec::new())?;
+            return block_on(migrate::run(&command, &config, output));
+        }
         Command::New(new) => scaffold::run(&new, output),
         Command::Build { dir } => plugin_build::run(&dir, output),
         Command::Test { dir, arguments } => plugin_test::run(&dir, &arguments),
@@ -50,7 +56,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
             operations::list(subject.as_ref(), limit, &client()?, output)
         }
         Command::Events(command) => events::run(&command, &client()?, output),
-        Command::Config(ConfigCommand::Check) => config(Vec::new()).and_then(|_| settings::check(output)),
+        Command::Config(ConfigCommand::Check) => settings::check(&config(Vec::new())?, output),
         Command::Config(ConfigCommand::Show) => settings::show(&config(Vec::new())?, output),
         Command::Completions { shell } => {
             let mut script = Vec::new();

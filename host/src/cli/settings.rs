@@ -7,7 +7,10 @@ use super::output::Output;
 use crate::config::{Config, Effective};
 
 /// The settings have been read without a fault, or this would not be reached.
-pub(super) fn check(output: Output) -> anyhow::Result<()> {
+pub(super) fn check(config: &Config, output: Output) -> anyhow::Result<()> {
+    for warning in &config.warnings {
+        eprintln!("warning: {warning}");
+    }
     match (output.is_json, output.quiet) {
         (true, _) => output.json(&json!({ "ok": true })),
         (false, true) => Ok(()),

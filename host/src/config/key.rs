@@ -1,5 +1,6 @@
 //! Which settings there are.
 
+use crate::database::Connections;
 use crate::limits::Limits;
 
 /// The file that is read if no other is named; it need not be there.
@@ -56,10 +57,32 @@ pub(super) fn keys() -> Vec<Key> {
         text("http.token_file", None),
         text("http.token_name", Some("token")),
     ];
+    // What a database needs beside its URL stands behind it.
+    for section in ["read_models", "store"] {
+        let url = keys.iter().position(|key| key.name == format!("{section}.url")).map_or(0, |place| place + 1);
+        keys.splice(url..url, database(section, &text, &number));
+    }
     keys.extend(default_limits().into_iter().map(|(name, default)| number(format!("limits.{name}"), default)));
     keys.push(text("log.level", Some("info")));
     keys.push(text("log.format", Some("text")));
     keys
+}
+
+/// What can be said of a database beside where it is.
+fn database(
+    section: &str,
+    text: &impl Fn(&str, Option<&str>) -> Key,
+    number: &impl Fn(String, u64) -> Key,
+) -> [Key; 5] {
+    let connections = Connections::default();
+    let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    [
+        Key { is_secret: true, ..text(&format!("{section}.password"), None) },
+        text(&format!("{section}.password_file"), None),
+        number(format!("{section}.connections_max"), connections.max.into()),
+        number(format!("{section}.connect_ms_max"), ms(connections.wait_max)),
+        number(format!("{section}.lock_wait_ms_max"), ms(connections.lock_wait_max)),
+    ]
 }
 
 /// The bounds by name. `Limits` itself is the list of them, so that none is forgotten here.

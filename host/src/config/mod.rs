@@ -3,6 +3,7 @@
 //!
 //! Level 6: knows the bounds and the policy that it decodes, and nothing of who uses them.
 
+mod databases;
 mod fault;
 mod gather;
 mod key;
@@ -13,5 +14,5 @@ mod settings;
 pub use fault::{Fault, Faults};
 pub use gather::{Flag, Origin, Sources};
 pub use key::DEFAULT_FILE;
-pub use secret::Secret;
-pub use settings::{Config, Effective, Http, Log, LogFormat, Plugins, ReadModels, StoreSettings};
+pub use secret::{Secret, read_secret};
+pub use settings::{Config, DatabaseSettings, Effective, Http, Log, LogFormat, Plugins, ReadModels, StoreSettings};

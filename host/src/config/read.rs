@@ -8,8 +8,10 @@ use tracing_subscriber::EnvFilter;
 
 use super::gather::{Gathered, gather};
 use super::key::{Key, keys};
+use super::secret::read_secret;
 use super::settings::{Config, Effective, Http, Log, LogFormat, Plugins, ReadModels, StoreSettings};
 use super::{DEFAULT_FILE, Fault, Faults, Flag, Origin, Secret, Sources};
+use crate::database::without_password;
 use crate::deployment::{Keep, Policy, WhenRowsDiffer, duration};
 use crate::limits::Limits;
 use crate::read_model::Promote;
@@ -48,15 +50,13 @@ impl Config {
     /// Everything that is wrong with them.
     pub fn read(sources: &Sources) -> Result<Self, Faults> {
         let keys = keys();
-        let mut reading = Reading { gathered: gather(&keys, sources), keys: &keys };
-        let store = StoreSettings { url: reading.database_url("store.url"), poll_ms: reading.number("store.poll_ms") };
+        let mut reading = Reading { gathered: gather(&keys, sources), keys: &keys, warnings: Vec::new() };
+        let (events, rows) = reading.databases();
+        let store = StoreSettings { database: events, poll_ms: reading.number("store.poll_ms") };
         if store.poll_ms == 0 {
             reading.refuse("store.poll_ms", "must be at least 1, else the host would do nothing but look");
         }
-        let read_models = match reading.get("read_models.url") {
-            Some(_) => ReadModels { url: reading.database_url("read_models.url") },
-            None => ReadModels { url: store.url.clone() },
-        };
+        let read_models = ReadModels { database: rows };
         let plugins = Plugins {
             dir: reading.path("plugins.dir"),
             cache: reading.path("plugins.cache"),
@@ -70,10 +70,11 @@ impl Config {
         let limits = reading.limits();
         let deploy = reading.deploy(&limits);
         let log = reading.log();
-        let effective = reading.effective(&read_models);
+        let effective = reading.effective();
+        let warnings = reading.warnings;
         let faults = reading.gathered.faults;
         if faults.is_empty() {
-            Ok(Self { store, read_models, plugins, deploy, http, limits, log, effective })
+            Ok(Self { store, read_models, plugins, deploy, http, limits, log, effective, warnings })
         } else {
             Err(Faults(faults))
         }
@@ -82,23 +83,24 @@ impl Config {
 
 /// Settings while they are decoded. Where a value is at fault, the fault is noted and
 /// a stand-in goes on, so that the others are looked at too.
-struct Reading<'a> {
+pub(super) struct Reading<'a> {
     gathered: Gathered,
     keys: &'a [Key],
+    pub(super) warnings: Vec<String>,
 }
 
 impl Reading<'_> {
-    fn get(&self, key: &str) -> Option<String> {
+    pub(super) fn get(&self, key: &str) -> Option<String> {
         let default = || self.keys.iter().find(|known| known.name == key).and_then(|known| known.default.clone());
         self.gathered.get(key).map(|given| given.text.clone()).or_else(default)
     }
 
-    fn refuse(&mut self, key: &str, reason: impl Into<String>) {
+    pub(super) fn refuse(&mut self, key: &str, reason: impl Into<String>) {
         let origin = self.gathered.get(key).map_or(Origin::Default, |given| given.origin.clone());
         self.gathered.faults.push(Fault { key: key.to_owned(), origin, reason: reason.into() });
     }
 
-    fn text(&mut self, key: &str) -> String {
+    pub(super) fn text(&mut self, key: &str) -> String {
         let text = self.get(key).unwrap_or_default();
         if text.trim().is_empty() {
             self.refuse(key, "must not be empty");
@@ -110,21 +112,12 @@ impl Reading<'_> {
         PathBuf::from(self.text(key))
     }
 
-    fn number(&mut self, key: &str) -> u64 {
+    pub(super) fn number(&mut self, key: &str) -> u64 {
         let text = self.text(key);
         text.trim().parse().unwrap_or_else(|_| {
             self.refuse(key, format!("`{text}` is not a whole number from 0 up"));
             1
         })
-    }
-
-    fn database_url(&mut self, key: &str) -> String {
-        let url = self.text(key);
-        let is_file = url.strip_prefix("sqlite:").is_some_and(|path| !path.is_empty() && path != ":memory:");
-        if !url.is_empty() && !is_file {
-            self.refuse(key, format!("`{url}` is not a database this version can use: it takes `sqlite:PATH`"));
-        }
-        url
     }
 
     fn http(&mut self) -> Http {
@@ -151,32 +144,41 @@ impl Reading<'_> {
     }
 
     fn token(&mut self) -> Option<Secret> {
-        let (key, token) = match (self.get("http.token"), self.get("http.token_file")) {
-            (None, None) => return None,
-            (Some(_), Some(_)) if self.rank("http.token") == self.rank("http.token_file") => {
-                self.refuse("http.token", "is set beside http.token_file: only one of them can hold");
-                return Some(Secret::new("-"));
-            }
-            // A token that was given nearer to this run outranks a file that the settings name, and the other way round.
-            (Some(token), file) if file.is_none() || self.rank("http.token") > self.rank("http.token_file") => {
-                ("http.token", token)
-            }
-            (_, file) => {
-                let file = file.unwrap_or_default();
-                match std::fs::read_to_string(&file) {
-                    Ok(token) => ("http.token_file", token.trim_end_matches(['\r', '\n']).to_owned()),
-                    Err(fault) => {
-                        self.refuse("http.token_file", format!("`{file}` cannot be read: {fault}"));
-                        return Some(Secret::new("-"));
-                    }
-                }
-            }
-        };
+        let (key, token) = self.secret("http.token", "http.token_file")?;
+        let Some(token) = token else { return Some(Secret::new("-")) };
         // What RFC 6750 calls b64token, without its rule on `=`: it must survive in a header.
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             self.refuse(key, "must be visible ASCII characters without spaces, at least one");
         }
         Some(Secret::new(token))
+    }
+
+    /// The secret of `key`, or the one in the file that `file_key` names, with the key that
+    /// holds; without a text if it was refused already.
+    pub(super) fn secret<'k>(&mut self, key: &'k str, file_key: &'k str) -> Option<(&'k str, Option<String>)> {
+        match (self.get(key), self.get(file_key)) {
+            (None, None) => None,
+            (Some(_), Some(_)) if self.rank(key) == self.rank(file_key) => {
+                self.refuse(key, format!("is set beside {file_key}: only one of them can hold"));
+                Some((key, None))
+            }
+            // One that was given nearer to this run outranks a file that the settings name, and the other way round.
+            (Some(secret), file) if file.is_none() || self.rank(key) > self.rank(file_key) => Some((key, Some(secret))),
+            (_, file) => Some((file_key, self.secret_in(file_key, &file.unwrap_or_default()))),
+        }
+    }
+
+    fn secret_in(&mut self, key: &str, file: &str) -> Option<String> {
+        match read_secret(Path::new(file)) {
+            Ok((secret, warning)) => {
+                self.warnings.extend(warning.map(|warning| format!("{key}: {warning}")));
+                Some(secret)
+            }
+            Err(reason) => {
+                self.refuse(key, reason);
+                None
+            }
+        }
     }
 
     fn rank(&self, key: &str) -> u8 {
@@ -253,12 +255,13 @@ impl Reading<'_> {
         Log { level, format }
     }
 
-    fn effective(&self, read_models: &ReadModels) -> Vec<Effective> {
+    fn effective(&self) -> Vec<Effective> {
         let effective = |key: &Key| {
             let given = self.gathered.get(&key.name);
             let value = match self.get(&key.name) {
                 Some(_) if key.is_secret => Some("********".to_owned()),
-                None if key.name == "read_models.url" => Some(read_models.url.clone()),
+                None if key.name == "read_models.url" => self.get("store.url").map(|url| without_password(&url)),
+                Some(url) if key.name.ends_with(".url") => Some(without_password(&url)),
                 value => value,
             };
             Effective {

@@ -1,5 +1,7 @@
 //! A text that must not be shown.
 
+use std::path::Path;
+
 /// A secret. Neither `Debug` nor `Display` shows it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -28,4 +30,33 @@ impl std::fmt::Display for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("********")
     }
+}
+
+/// The secret in `file`, without the end of its line, and a warning if others can read it too.
+///
+/// # Errors
+/// If it can't be read, or there is nothing in it.
+pub fn read_secret(file: &Path) -> Result<(String, Option<String>), String> {
+    let name = file.display();
+    let text = std::fs::read_to_string(file).map_err(|fault| format!("`{name}` cannot be read: {fault}"))?;
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() {
+        return Err(format!("`{name}` is empty: the secret belongs into its first line"));
+    }
+    let is_open = is_open_to_all(file);
+    let warning = is_open.then(|| {
+        format!("everybody on this machine can read `{name}`: take that right from others (`chmod o= {name}`)")
+    });
+    Ok((secret.to_owned(), warning))
+}
+
+#[cfg(unix)]
+fn is_open_to_all(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_open_to_all(_: &Path) -> bool {
+    false
 }

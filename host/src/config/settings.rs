@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Origin, Secret};
+use crate::database::{Address, Connections};
 use crate::deployment::Policy;
 use crate::limits::Limits;
 
@@ -22,20 +23,32 @@ pub struct Config {
     pub log: Log,
     /// Every setting as text, with where it comes from; secrets masked.
     pub effective: Vec<Effective>,
+    /// What can be done, but had better not; for people.
+    pub warnings: Vec<String>,
+}
+
+/// Where a database is, and how it is reached.
+#[derive(Clone, Debug)]
+pub struct DatabaseSettings {
+    /// Its URL, without any password: to be shown.
+    pub url: String,
+    pub address: Address,
+    pub connections: Connections,
 }
 
 /// Where events are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct StoreSettings {
-    pub url: String,
+    pub database: DatabaseSettings,
     /// How often events that other processes append are looked for, in milliseconds.
     pub poll_ms: u64,
 }
 
 /// Where read models are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ReadModels {
-    pub url: String,
+    /// One of their own; none if they share the store's.
+    pub database: Option<DatabaseSettings>,
 }
 
 /// Where plugins are.

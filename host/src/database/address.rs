@@ -59,6 +59,18 @@ impl Address {
         }
     }
 
+    /// User and password, as they are sent.
+    #[cfg(test)]
+    pub(crate) fn revealed(&self) -> String {
+        use sqlx::ConnectOptions as _;
+        let url = match self {
+            Self::Sqlite(_) => return String::new(),
+            Self::Postgres(options) => options.to_url_lossy(),
+            Self::MySql(options) => options.to_url_lossy(),
+        };
+        format!("{}:{}", url.username(), url.password().unwrap_or_default())
+    }
+
     /// Whether it is a file.
     #[must_use]
     pub fn is_file(&self) -> bool {
@@ -102,7 +114,8 @@ pub fn without_password(url: &str) -> String {
     let hidden = |text: &str| -> String {
         let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        // A password may hold an `@` itself.
+        // A password may hold an `@` itself; and a `/` or the like, which are wrong there but no less secret.
+        let end = if rest[..end].contains('@') { end } else { rest.rfind('@').map_or(end, |at| at + 1) };
         let Some((user, host)) = rest[..end].rsplit_once('@') else { return text.to_owned() };
         let Some((user, _)) = user.split_once(':') else { return text.to_owned() };
         format!("{scheme}://{user}:***@{host}{}", &rest[end..])
@@ -159,6 +172,7 @@ mod tests {
                 "postgres://ann@db/shop?sslmode=require&password=***",
             ),
             ("mysql://db/shop", "mysql://db/shop"),
+            ("mysql://ann:p/w?d@db/shop", "mysql://ann:***@db/shop"),
             ("sqlite:a:b@c", "sqlite:a:b@c"),
         ] {
             assert_eq!(without_password(url), shown);

@@ -31,6 +31,20 @@ pub enum Error {
     Credentials { database: String, reason: String },
     #[error("`{database}` is not there ({reason}): make it, or correct the URL, which reads {EXPECTED}")]
     NoDatabase { database: String, reason: String },
+    #[error("`{database}` refuses its user something ({reason}): grant it, or let an administrator run this once")]
+    Denied { database: String, reason: String },
+    #[error(
+        "`{database}` lets its user make no triggers, for it writes a binary log: set `log_bin_trust_function_creators = 1` on the server, or let an administrator run this once"
+    )]
+    Triggers { database: String },
+    #[error("`{database}` is not reached ({reason}): start its server, or correct host and port in the URL")]
+    Unreachable { database: String, reason: String },
+    #[error(
+        "`{database}` can't be spoken to over TLS ({reason}): name the file with the certificate of its authority in the URL (PostgreSQL: `sslrootcert`, MySQL: `ssl-ca`), and the host as its certificate does"
+    )]
+    Tls { database: String, reason: String },
+    #[error("`{database}` does not keep events safe: {fault}")]
+    Unsafe { database: String, fault: String },
     #[error("cannot open `{database}`: {source}")]
     Open { database: String, source: sqlx::Error },
     #[error("cannot migrate `{database}`: {source}")]
@@ -39,17 +53,37 @@ pub enum Error {
 
 impl Error {
     /// What `source`, met while opening `database`, comes to.
-    pub(super) fn open(database: &str, source: sqlx::Error) -> Self {
+    pub(crate) fn open(database: &str, source: sqlx::Error) -> Self {
         let database = database.to_owned();
-        let Some(fault) = source.as_database_error() else { return Self::Open { database, source } };
+        let fault = match &source {
+            sqlx::Error::Database(fault) => fault.as_ref(),
+            _ => return Self::without_answer(database, source),
+        };
         let reason = fault.message().to_owned();
+        if is_denied(&source) {
+            return Self::Denied { database, reason };
+        }
         // SQLSTATE of PostgreSQL, and of MySQL, which has but a few of its own.
         match fault.code().as_deref() {
             Some("28P01" | "28000") => Self::Credentials { database, reason },
             Some("3D000") => Self::NoDatabase { database, reason },
             Some("42000") if mysql_number(fault) == Some(1049) => Self::NoDatabase { database, reason },
-            Some("42000") if matches!(mysql_number(fault), Some(1044 | 1045)) => Self::Credentials { database, reason },
             _ => Self::Open { database, source },
+        }
+    }
+
+    fn without_answer(database: String, source: sqlx::Error) -> Self {
+        match source {
+            sqlx::Error::Tls(fault) => Self::Tls { database, reason: fault.to_string() },
+            // What rustls finds wrong with a certificate comes as this.
+            sqlx::Error::Io(fault) if fault.kind() == std::io::ErrorKind::InvalidData => {
+                Self::Tls { database, reason: fault.to_string() }
+            }
+            sqlx::Error::Io(fault) => Self::Unreachable { database, reason: fault.to_string() },
+            sqlx::Error::PoolTimedOut => {
+                Self::Unreachable { database, reason: "it gave no connection in time".to_owned() }
+            }
+            source => Self::Open { database, source },
         }
     }
 }
@@ -57,6 +91,13 @@ impl Error {
 /// The number that MySQL gives a fault.
 pub(super) fn mysql_number(fault: &dyn sqlx::error::DatabaseError) -> Option<u16> {
     fault.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().map(sqlx::mysql::MySqlDatabaseError::number)
+}
+
+/// Whether `fault` says that the user has not the right to do something.
+pub(super) fn is_denied(fault: &sqlx::Error) -> bool {
+    let Some(fault) = fault.as_database_error() else { return false };
+    // Insufficient privilege; in MySQL: to the database, to do something, on a table, on a column, a special one.
+    fault.code().as_deref() == Some("42501") || matches!(mysql_number(fault), Some(1044 | 1142 | 1143 | 1227))
 }
 
 /// Whether `fault` says that a row with this key is there already.

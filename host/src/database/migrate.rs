@@ -1,10 +1,15 @@
 //! Bringing the tables of one concern up to date.
 
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, Connection as _, SqlSafeStr as _};
 
 use super::database::{Database, Durability, Engine};
-use super::{Dialect, Error, Session as _, query};
+use super::fault::is_denied;
+use super::{Dialect, Error, query};
+
+/// No other host migrates for longer.
+const MIGRATION_SECONDS_MAX: i64 = 120;
 
 /// What owns tables of its own: the event store, the read models.
 #[derive(Debug)]
@@ -17,6 +22,10 @@ pub struct Concern {
     pub mark: &'static str,
     /// Number, name and SQL, for SQLite, PostgreSQL and MySQL.
     pub migrations: &'static [(i64, &'static str, [&'static str; 3])],
+    /// The rights of MySQL with which it makes its tables.
+    pub makes_with: &'static [&'static str],
+    /// Whether it makes tables also when all migrations are done.
+    pub goes_on_making: bool,
     /// What the host does with which of its tables.
     pub needs: &'static [(&'static str, &'static [&'static str])],
 }
@@ -47,11 +56,24 @@ impl Database {
             }
             Engine::MySql(pools) => {
                 let connection = pools.writers.acquire().await.map_err(|fault| self.fault(fault))?;
-                run(&migrator, &mut connection.detach()).await
+                let mut connection = connection.detach();
+                mysql_lock(&mut connection).await.map_err(|fault| self.fault(fault))?;
+                let done = run(&migrator, &mut connection).await;
+                connection.close().await.map_err(|fault| self.fault(fault))?;
+                done
             }
         };
         done.map_err(|fault| self.migration_fault(concern, fault))?;
         self.expect_rights(concern).await
+    }
+
+    /// Whether the tables of `concern` are here.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn holds(&self, concern: &Concern) -> Result<bool, Error> {
+        let mut connection = self.read().await.map_err(|fault| self.fault(fault))?;
+        self.has_table(&mut connection, concern.table).await.map_err(|fault| self.fault(fault))
     }
 
     /// The migrations, with what differs from database to database filled in: `{exact}`, the
@@ -83,36 +105,72 @@ impl Database {
 
     /// Whether all migrations are done, and none that is not known here.
     async fn is_current(&self, concern: &Concern) -> Result<bool, Error> {
+        match self.look(concern).await {
+            // MySQL shows what another host is in the middle of, and between two statements it may
+            // have ended: that is looked at again when it surely has.
+            Err(Error::HalfMigrated { .. } | Error::Foreign { .. }) if self.dialect() != Dialect::Sqlite => {
+                self.wait_for_others().await?;
+                self.look(concern).await
+            }
+            looked => looked,
+        }
+    }
+
+    async fn look(&self, concern: &Concern) -> Result<bool, Error> {
         let fault = |fault| self.fault(fault);
         let mut connection = self.read().await.map_err(fault)?;
-        if !self.has_table(&mut connection, concern.table).await.map_err(fault)? {
-            if self.dialect() != Dialect::Sqlite
-                && self.has_table(&mut connection, concern.mark).await.map_err(fault)?
-            {
-                let sign = format!(": it has a table `{}` already, which this program did not make", concern.mark);
-                return Err(Error::Foreign { database: self.name().to_owned(), sign });
-            }
-            self.expect_right_to_create(&mut connection).await?;
-            return Ok(false);
-        }
-        let sql = format!("SELECT version, success FROM {} ORDER BY version", concern.table);
         let mut done = Vec::new();
-        for row in query(sql).all(&mut connection).await.map_err(fault)? {
-            let number: i64 = row.get("version").map_err(fault)?;
-            if !row.get::<bool>("success").map_err(fault)? {
-                let database = self.name().to_owned();
-                return Err(Error::HalfMigrated { database, concern: concern.name, number });
+        if self.has_table(&mut connection, concern.table).await.map_err(fault)? {
+            let sql = format!("SELECT version, success FROM {} ORDER BY version", concern.table);
+            for row in query(sql).all(&mut connection).await.map_err(fault)? {
+                let number: i64 = row.get("version").map_err(fault)?;
+                if !concern.migrations.iter().any(|&(known, ..)| known == number) {
+                    return Err(Error::Newer { database: self.name().to_owned() });
+                }
+                if !row.get::<bool>("success").map_err(fault)? {
+                    let database = self.name().to_owned();
+                    return Err(Error::HalfMigrated { database, concern: concern.name, number });
+                }
+                done.push(number);
             }
-            done.push(number);
         }
-        let known: Vec<i64> = concern.migrations.iter().map(|&(number, ..)| number).collect();
-        if done.iter().any(|number| !known.contains(number)) {
-            return Err(Error::Newer { database: self.name().to_owned() });
+        if done.is_empty()
+            && self.dialect() != Dialect::Sqlite
+            && self.has_table_of_its_own(&mut connection, concern.mark).await.map_err(fault)?
+        {
+            let sign = format!(": it has a table `{}` already, which this program did not make", concern.mark);
+            return Err(Error::Foreign { database: self.name().to_owned(), sign });
         }
-        if done != known {
-            self.expect_right_to_create(&mut connection).await?;
+        let is_current = concern.migrations.iter().map(|&(number, ..)| number).eq(done);
+        if !is_current || concern.goes_on_making {
+            self.expect_right_to_create(concern, &mut connection).await?;
         }
-        Ok(done == known)
+        Ok(is_current)
+    }
+
+    /// Waits until no other host migrates this database.
+    async fn wait_for_others(&self) -> Result<(), Error> {
+        let fault = |fault| self.fault(fault);
+        let locked = match &self.engine {
+            Engine::Sqlite(_) => return Ok(()),
+            Engine::Postgres(pools) => {
+                let mut connection = pools.writers.acquire().await.map_err(fault)?.detach();
+                let locked = Migrate::lock(&mut connection).await;
+                connection.close().await.map_err(fault)?;
+                locked
+            }
+            Engine::MySql(pools) => {
+                let mut connection = pools.writers.acquire().await.map_err(fault)?.detach();
+                mysql_lock(&mut connection).await.map_err(fault)?;
+                connection.close().await.map_err(fault)?;
+                Ok(())
+            }
+        };
+        locked.map_err(|fault| self.migrate_fault(fault))
+    }
+
+    fn migrate_fault(&self, source: MigrateError) -> Error {
+        Error::Migrate { database: self.name().to_owned(), source: Box::new(source) }
     }
 
     async fn has_table(&self, connection: &mut super::Connection, table: &'static str) -> sqlx::Result<bool> {
@@ -124,81 +182,21 @@ impl Database {
         Ok(query(sql).bind(table).one(connection).await?.get::<i64>("n")? > 0)
     }
 
-    /// The right to make tables, looked for before anything is written.
-    async fn expect_right_to_create(&self, connection: &mut super::Connection) -> Result<(), Error> {
-        if self.dialect() != Dialect::Postgres {
-            // MySQL says by itself, at the first statement, which right is missing on what.
-            return Ok(());
-        }
-        let sql = "SELECT coalesce(current_schema(), '') AS schema, current_user::text AS name, \
-                   coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may";
-        let row = query(sql).one(connection).await.map_err(|fault| self.fault(fault))?;
-        let (schema, user, may) = (row.get::<String>("schema"), row.get::<String>("name"), row.get::<bool>("may"));
-        let fault = |fault| self.fault(fault);
-        let (schema, user) = (schema.map_err(fault)?, user.map_err(fault)?);
-        if may.map_err(fault)? {
-            return Ok(());
-        }
-        let right = if schema.is_empty() {
-            "USAGE on a schema of its search_path".to_owned()
-        } else {
-            format!("CREATE on schema `{schema}`")
-        };
-        Err(Error::Rights { database: self.name().to_owned(), user, right })
-    }
-
-    /// The rights on tables that there are.
-    async fn expect_rights(&self, concern: &Concern) -> Result<(), Error> {
-        let fault = |fault| self.fault(fault);
-        if self.dialect() == Dialect::Sqlite {
-            return Ok(());
-        }
-        let mut connection = self.read().await.map_err(fault)?;
-        for &(table, rights) in concern.needs {
-            for &right in rights {
-                let missing = match self.dialect() {
-                    Dialect::Postgres => {
-                        let sql = "SELECT current_user::text AS name, has_table_privilege(?::text, ?::text) AS may";
-                        let row = query(sql).bind(table).bind(right).one(&mut connection).await.map_err(fault)?;
-                        let may: bool = row.get("may").map_err(fault)?;
-                        if may { None } else { Some(row.get("name").map_err(fault)?) }
-                    }
-                    _ => self.lacks(&mut connection, table, right).await.map_err(fault)?,
-                };
-                if let Some(user) = missing {
-                    let right = format!("{right} on table `{table}`");
-                    return Err(Error::Rights { database: self.name().to_owned(), user, right });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Asks MySQL to plan a statement, for which it wants the rights to run it. Gives who lacks them.
-    async fn lacks(
+    /// Whether `table` is where tables are made; in PostgreSQL others on the path don't matter.
+    async fn has_table_of_its_own(
         &self,
         connection: &mut super::Connection,
         table: &'static str,
-        right: &'static str,
-    ) -> sqlx::Result<Option<String>> {
-        let sql = match right {
-            "SELECT" => format!("EXPLAIN SELECT * FROM {table}"),
-            "INSERT" => format!("EXPLAIN INSERT INTO {table} SELECT * FROM {table}"),
-            _ => format!("EXPLAIN DELETE FROM {table}"),
-        };
-        let link = connection.link();
-        let super::Link::MySql(session) = link else { return Ok(None) };
-        let planned = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *session).await;
-        let denied = planned.err().filter(|fault| {
-            fault.as_database_error().is_some_and(|fault| super::fault::mysql_number(fault) == Some(1142))
-        });
-        if denied.is_none() {
-            return Ok(None);
+    ) -> sqlx::Result<bool> {
+        if self.dialect() != Dialect::Postgres {
+            return self.has_table(connection, table).await;
         }
-        Ok(Some(sqlx::query_scalar("SELECT current_user()").fetch_one(session).await?))
+        let sql = "SELECT count(*) AS n FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace \
+                   WHERE s.nspname = current_schema() AND c.relname = ?::text";
+        Ok(query(sql).bind(table).one(connection).await?.get::<i64>("n")? > 0)
     }
 
-    fn fault(&self, source: sqlx::Error) -> Error {
+    pub(super) fn fault(&self, source: sqlx::Error) -> Error {
         Error::open(self.name(), source)
     }
 
@@ -207,9 +205,20 @@ impl Database {
         match source {
             MigrateError::VersionMissing(_) => Error::Newer { database },
             MigrateError::Dirty(number) => Error::HalfMigrated { database, concern: concern.name, number },
-            source => Error::Migrate { database, source: Box::new(source) },
+            MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) if is_denied(&source) => {
+                self.fault(source)
+            }
+            source => self.migrate_fault(source),
         }
     }
+}
+
+/// Waits until no other host migrates; the lock goes with the connection. That of sqlx waits
+/// for ever, which MariaDB does not know, and then does not wait at all.
+async fn mysql_lock(connection: &mut MySqlConnection) -> sqlx::Result<()> {
+    let sql = "SELECT GET_LOCK(CONCAT('fantascope ', SHA1(DATABASE())), ?)";
+    let locked: Option<i64> = sqlx::query_scalar(sql).bind(MIGRATION_SECONDS_MAX).fetch_one(connection).await?;
+    if locked == Some(1) { Ok(()) } else { Err(sqlx::Error::PoolTimedOut) }
 }
 
 async fn run<C: Migrate>(migrator: &Migrator, connection: &mut C) -> Result<(), MigrateError> {

@@ -15,6 +15,7 @@ mod mysql;
 mod pieces;
 mod postgres;
 mod query;
+mod rights;
 mod session;
 mod sqlite;
 

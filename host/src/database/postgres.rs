@@ -67,7 +67,7 @@ async fn check(database: &str, connection: &mut PgConnection) -> Result<(), Erro
     .await
     .map_err(|fault| Error::open(database, fault))?;
     let database = database.to_owned();
-    if number.parse::<i64>().unwrap_or(0) < OLDEST {
+    if is_too_old(&number) {
         return Err(Error::TooOld { database, found, needed: OLDEST_NAME });
     }
     if standby || read_only == "on" {
@@ -77,4 +77,22 @@ async fn check(database: &str, connection: &mut PgConnection) -> Result<(), Erro
         return Err(Error::Encoding { database, found: encoding });
     }
     Ok(())
+}
+
+fn is_too_old(number: &str) -> bool {
+    number.parse::<i64>().unwrap_or(0) < OLDEST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_servers_that_are_too_old() {
+        for (number, refused) in [("140019", true), ("150000", false), ("180001", false), ("", true)] {
+            assert_eq!(is_too_old(number), refused, "{number}");
+        }
+        let fault = Error::TooOld { database: "a".into(), found: "14.19".into(), needed: OLDEST_NAME };
+        assert_eq!(fault.to_string(), "`a` is a server of version 14.19: this program needs 15 or later");
+    }
 }

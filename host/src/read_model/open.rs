@@ -30,6 +30,8 @@ const CONCERN: Concern = Concern {
         migration!(2, "versions side by side", "0002_versions_side_by_side.sql"),
         migration!(3, "several hosts", "0003_several_hosts.sql"),
     ],
+    makes_with: &["CREATE", "ALTER", "INDEX", "CREATE VIEW", "DROP"],
+    goes_on_making: true,
     needs: &[
         ("fantascope_versions", &["SELECT", "INSERT", "UPDATE"]),
         ("fantascope_checkpoints", &["SELECT", "INSERT", "UPDATE", "DELETE"]),

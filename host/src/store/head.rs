@@ -105,6 +105,22 @@ impl Head {
         Ok(self.position())
     }
 
+    /// Looks until the head has come to what is committed by now, and gives it; if an appender
+    /// in flight does not let it for a while, where it is. One look is not enough on MySQL: it
+    /// may end the wait for an earlier position, and spares the gate whose turn it is.
+    pub(super) async fn catch_up(&self) -> sqlx::Result<Position> {
+        if self.database.dialect() != Dialect::MySql {
+            return self.refresh().await;
+        }
+        let sql = query("SELECT coalesce(max(position), 0) AS last FROM events");
+        let last = Position::from_sql(sql.one(&mut self.database.read().await?).await?.get("last")?);
+        let start = Instant::now();
+        while self.refresh().await? < last && start.elapsed() < LOOK_IN_FLIGHT {
+            tokio::time::sleep(LOOK_FIRST).await;
+        }
+        Ok(self.position())
+    }
+
     async fn look(&self) -> sqlx::Result<Look> {
         let look = match self.database.dialect() {
             Dialect::Sqlite => {

@@ -3,7 +3,9 @@
 //! Level 1: knows events and databases; knows no projection and no guest.
 
 mod append;
+mod checks;
 mod columns;
+mod copy;
 mod head;
 mod import;
 mod insert;
@@ -12,11 +14,13 @@ mod lookup;
 mod mysql;
 mod open;
 mod page;
+mod placed;
 mod postgres;
 mod query;
 mod sqlite;
 
 pub use append::{Appended, Error, Expected};
+pub use copy::{Contents, Copied, CopyFault, Step};
 pub use head::Hold;
 pub use import::{ImportFault, VersionsAhead};
 pub use open::Store;

@@ -25,7 +25,7 @@ use crate::event::{Batch, Position};
 const ROWS_PER_STATEMENT: usize = 256;
 
 /// How many gates there are, and for how long it is the turn of each; as in the trigger.
-const GATES: i64 = 1_000;
+pub(super) const GATES: i64 = 1_000;
 const TURN: Duration = Duration::from_millis(5);
 
 /// What was seen of the gates.

@@ -12,7 +12,7 @@ use crate::database::{Concern, Database, Error as DatabaseError};
 use crate::event::Position;
 use crate::limits::Limits;
 
-const CONCERN: Concern = Concern {
+pub(super) const CONCERN: Concern = Concern {
     name: "event store",
     table: "fantascope_store_migrations",
     mark: "events",
@@ -25,6 +25,8 @@ const CONCERN: Concern = Concern {
             include_str!("../../../migrations/mysql/store/0001_events.sql"),
         ],
     )],
+    makes_with: &["CREATE", "TRIGGER"],
+    goes_on_making: false,
     needs: &[("events", &["SELECT", "INSERT"])],
 };
 
@@ -47,7 +49,8 @@ impl Store {
     /// If the database can't be migrated or read.
     pub async fn open(database: &Database, limits: &Limits) -> Result<Self, DatabaseError> {
         database.migrate(&CONCERN).await?;
-        let fault = |source| DatabaseError::Open { database: database.name().to_owned(), source };
+        super::checks::check(database).await?;
+        let fault = |source| DatabaseError::open(database.name(), source);
         let head = Arc::new(Head::open(database).await.map_err(fault)?);
         let (appends, requests) = mpsc::channel(APPENDS_WAITING);
         tokio::spawn(Appender::new(database.clone(), Arc::clone(&head)).run(requests));
@@ -73,12 +76,13 @@ impl Store {
         Ok(self.head.wait_beyond(position, poll).await?)
     }
 
-    /// Reads the head anew, for other processes may have appended.
+    /// Reads the head anew, for other processes may have appended: what is committed by now is
+    /// below it, unless an append before that is in flight.
     ///
     /// # Errors
     /// If the database can't be read.
     pub async fn refresh_head(&self) -> Result<Position, Error> {
-        Ok(self.head.refresh().await?)
+        Ok(self.head.catch_up().await?)
     }
 
     /// What keeps the head from following the last append, if something does for a while.

@@ -7,6 +7,7 @@
 
 mod admission;
 mod comparison;
+mod copies;
 mod deploy_examples;
 mod deployment;
 mod floats;
@@ -18,15 +19,16 @@ mod hosts;
 mod lamp;
 mod lies;
 mod place;
+mod refusals;
 mod replay;
 mod scenarios;
 #[path = "../servers/mod.rs"]
-#[expect(dead_code, reason = "`cargo xtask` uses more of it")]
 mod servers;
 mod stage;
 mod tail;
 mod throwaway;
 mod tidy;
+mod tls;
 mod together;
 mod upcasters;
 mod watch;

@@ -32,7 +32,7 @@ fn new_event(event_id: Option<uuid::Uuid>, data: &serde_json::Value) -> NewEvent
 /// Another process that imports `history` into the store of `place`.
 fn spawn_import(place: &Place, history: &History) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fantascope"));
-    command.current_dir(place.folder.path()).args(["import", "-"]).env("FANTASCOPE__STORE__URL", "sqlite:store.sqlite");
+    command.current_dir(place.folder.path()).args(["import", "-"]).env("FANTASCOPE__STORE__URL", place.url());
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     let text = history.lines.join("\n");

@@ -39,7 +39,7 @@ impl Kind {
         }
     }
 
-    pub(super) const fn scheme(self) -> &'static str {
+    pub(crate) const fn scheme(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
             Self::MariaDb => "mysql",

@@ -49,7 +49,7 @@ pub async fn run(config: &Config, options: DemoOptions) -> anyhow::Result<()> {
     let url = format!("http://{}", listener.local_addr()?);
     install(&options.plugins, &config.plugins.dir)?;
     let progress = Progress::new(options.quiet || options.json);
-    progress.say(&format!("Opening {} and starting {} plugins", config.store.url, options.plugins.len()));
+    progress.say(&format!("Opening {} and starting {} plugins", config.store.database.url, options.plugins.len()));
     let host = Host::start(config).await?;
     let server = spawn_server(listener, &host, config, stop.clone());
     let outcome = show(&host, &options, &progress, &url, &stop).await;
