@@ -39,7 +39,7 @@ pub(crate) async fn measure(folder: &Path, plugin: &ProjectionPlugin, report: &m
     projections.start(manifest, Digest([0; 32]), sandboxed(plugin.clone())).await?;
     projections.caught_up().await;
     let mut reader =
-        sqlx::sqlite::SqliteConnectOptions::new().filename(database.path()).read_only(true).connect().await?;
+        sqlx::sqlite::SqliteConnectOptions::new().filename(database.name()).read_only(true).connect().await?;
     let mut delays = Vec::new();
     let mut next = tokio::time::interval(PAUSE);
     for number in 0..APPENDS {

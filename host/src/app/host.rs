@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use crate::catalogue::{Watch, WatchSettings};
 use crate::config::{Config, DatabaseSettings};
 use crate::database::{Database, Error as DatabaseError};
-use crate::deployment::{Deployments, Foundation, Membership, PluginList};
+use crate::deployment::{Deployments, Foundation, PluginList};
 use crate::event::Position;
 use crate::guest::{Sandbox, Settings};
 use crate::projection::{Projections, Status};
@@ -47,7 +47,7 @@ impl Host {
             limits: config.limits.clone(),
             policy: config.deploy,
             poll: config.store.poll(),
-            membership: Membership::default(),
+            membership: config.hosts.clone(),
         })
         .await?;
         deployments.resume_all().await?;

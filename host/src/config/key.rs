@@ -1,6 +1,7 @@
 //! Which settings there are.
 
 use crate::database::Connections;
+use crate::deployment::Membership;
 use crate::limits::Limits;
 
 /// The file that is read if no other is named; it need not be there.
@@ -52,6 +53,8 @@ pub(super) fn keys() -> Vec<Key> {
         number("deploy.workers".to_owned(), 1),
         text("deploy.keep_previous", Some("24h")),
         text("deploy.keep_as_of", Some("24h")),
+        text("hosts.name", None),
+        number("hosts.lease_ms".to_owned(), ms(Membership::default().lease)),
         text("http.listen", Some("127.0.0.1:7711")),
         Key { is_secret: true, ..text("http.token", None) },
         text("http.token_file", None),
@@ -68,6 +71,10 @@ pub(super) fn keys() -> Vec<Key> {
     keys
 }
 
+fn ms(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// What can be said of a database beside where it is.
 fn database(
     section: &str,
@@ -75,7 +82,6 @@ fn database(
     number: &impl Fn(String, u64) -> Key,
 ) -> [Key; 5] {
     let connections = Connections::default();
-    let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     [
         Key { is_secret: true, ..text(&format!("{section}.password"), None) },
         text(&format!("{section}.password_file"), None),

@@ -12,7 +12,7 @@ use super::secret::read_secret;
 use super::settings::{Config, Effective, Http, Log, LogFormat, Plugins, ReadModels, StoreSettings};
 use super::{DEFAULT_FILE, Fault, Faults, Flag, Origin, Secret, Sources};
 use crate::database::without_password;
-use crate::deployment::{Keep, Policy, WhenRowsDiffer, duration};
+use crate::deployment::{Keep, Membership, Policy, WhenRowsDiffer, duration};
 use crate::limits::Limits;
 use crate::read_model::Promote;
 
@@ -43,6 +43,9 @@ impl Sources {
     }
 }
 
+/// A lease that is shorter would end while a host is merely busy.
+const LEASE_MIN: Duration = Duration::from_millis(1_000);
+
 impl Config {
     /// Decodes the settings.
     ///
@@ -66,6 +69,19 @@ impl Config {
         if plugins.rescan_ms == 0 {
             reading.refuse("plugins.rescan_ms", "must be at least 1, else the host would do nothing but look");
         }
+        let hosts = Membership {
+            lease: Duration::from_millis(reading.number("hosts.lease_ms")),
+            name: reading.get("hosts.name").filter(|name| !name.trim().is_empty()),
+        };
+        if hosts.lease < LEASE_MIN {
+            reading.refuse(
+                "hosts.lease_ms",
+                format!(
+                    "must be at least {}, else a host that is busy for a moment would lose its work",
+                    LEASE_MIN.as_millis()
+                ),
+            );
+        }
         let http = reading.http();
         let limits = reading.limits();
         let deploy = reading.deploy(&limits);
@@ -74,7 +90,7 @@ impl Config {
         let warnings = reading.warnings;
         let faults = reading.gathered.faults;
         if faults.is_empty() {
-            Ok(Self { store, read_models, plugins, deploy, http, limits, log, effective, warnings })
+            Ok(Self { store, read_models, plugins, deploy, hosts, http, limits, log, effective, warnings })
         } else {
             Err(Faults(faults))
         }

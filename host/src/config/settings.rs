@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Origin, Secret};
 use crate::database::{Address, Connections};
-use crate::deployment::Policy;
+use crate::deployment::{Membership, Policy};
 use crate::limits::Limits;
 
 /// All settings of the host.
@@ -18,6 +18,7 @@ pub struct Config {
     pub read_models: ReadModels,
     pub plugins: Plugins,
     pub deploy: Policy,
+    pub hosts: Membership,
     pub http: Http,
     pub limits: Limits,
     pub log: Log,
