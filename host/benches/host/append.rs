@@ -1,6 +1,5 @@
 //! Appending: in lists of 100, one by one, and one by one from 32 callers at once.
 
-use std::path::Path;
 use std::time::Instant;
 
 use fantascope::database::Database;
@@ -10,15 +9,15 @@ use fantascope::store::{Expected, Store};
 use serde_json::value::RawValue;
 
 use crate::Size;
-use crate::rebuild::fresh;
+use crate::home::Home;
 use crate::report::{Median, Report};
 
 const CALLERS: u64 = 32;
 
-pub(crate) async fn measure(folder: &Path, size: &Size, report: &mut Report) -> anyhow::Result<()> {
+pub(crate) async fn measure(home: &Home, size: &Size, report: &mut Report) -> anyhow::Result<()> {
     let mut rates: [Median; 3] = Default::default();
     for round in 0..size.rounds {
-        let database = Database::at(&fresh(folder, "appended")?).await?;
+        let database = Database::at(&home.fresh("appended").await?).await?;
         let store = Store::open(&database, &Limits::default()).await?;
         let [lists, singles, callers] = &mut rates;
         lists.add(rate(&store, &format!("list-{round}"), size.slow_events * 5, 100).await?);

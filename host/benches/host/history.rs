@@ -1,6 +1,5 @@
 //! The histories that are folded: orders, in two shapes.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use fantascope::database::Database;
@@ -19,9 +18,9 @@ pub(crate) enum Shape {
     FewOrders,
 }
 
-/// Appends `events` events to a store at `path`, in chunks.
-pub(crate) async fn fill(path: &Path, shape: Shape, events: u64) -> anyhow::Result<()> {
-    let database = Database::at(&format!("sqlite:{}", path.display())).await?;
+/// Appends `events` events to the store at `url`, in chunks.
+pub(crate) async fn fill(url: &str, shape: Shape, events: u64) -> anyhow::Result<()> {
+    let database = Database::at(url).await?;
     let store = Store::open(&database, &Limits::default()).await?;
     let mut chunk = Vec::with_capacity(5_000);
     for event in generate(shape, events) {

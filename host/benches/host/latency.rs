@@ -1,12 +1,11 @@
 //! The delay from an append's answer to the row being readable, by another
 //! connection, at 200 appends a second.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fantascope::change::Digest;
-use fantascope::database::Database;
+use fantascope::database::{Database, query};
 use fantascope::event::NewEvent;
 use fantascope::guest::ProjectionPlugin;
 use fantascope::limits::Limits;
@@ -14,19 +13,17 @@ use fantascope::projection::{Projections, Resources, Upcasters, sandboxed};
 use fantascope::read_model::ReadModel;
 use fantascope::store::{Expected, Store};
 use serde_json::value::RawValue;
-use sqlx::{ConnectOptions as _, SqliteConnection};
 
-use crate::rebuild::fresh;
+use crate::home::Home;
 use crate::report::Report;
 
 const APPENDS: u32 = 2_000;
 const PAUSE: Duration = Duration::from_millis(5);
 const POLL: Duration = Duration::from_micros(200);
 
-pub(crate) async fn measure(folder: &Path, plugin: &ProjectionPlugin, report: &mut Report) -> anyhow::Result<()> {
-    // Events and rows in one file, as by default.
-    let url = fresh(folder, "latency")?;
-    let database = Database::at(&url).await?;
+pub(crate) async fn measure(home: &Home, plugin: &ProjectionPlugin, report: &mut Report) -> anyhow::Result<()> {
+    // Events and rows in one database, as by default.
+    let database = Database::at(&home.fresh("latency").await?).await?;
     let store = Store::open(&database, &Limits::default()).await?;
     let projections = Projections::new(Resources {
         store: store.clone(),
@@ -38,15 +35,13 @@ pub(crate) async fn measure(folder: &Path, plugin: &ProjectionPlugin, report: &m
     let (manifest, plugin) = (Arc::clone(&plugin.manifest), plugin.clone());
     projections.start(manifest, Digest([0; 32]), sandboxed(plugin.clone())).await?;
     projections.caught_up().await;
-    let mut reader =
-        sqlx::sqlite::SqliteConnectOptions::new().filename(database.name()).read_only(true).connect().await?;
     let mut delays = Vec::new();
     let mut next = tokio::time::interval(PAUSE);
     for number in 0..APPENDS {
         next.tick().await;
         let id = format!("order-{number:08}");
         store.append("Order", &id, Expected::Version(0), vec![placed()]).await?;
-        delays.push(until_readable(&mut reader, &id).await?);
+        delays.push(until_readable(&database, &id).await?);
     }
     projections.drain().await;
     delays.sort();
@@ -54,14 +49,12 @@ pub(crate) async fn measure(folder: &Path, plugin: &ProjectionPlugin, report: &m
     Ok(())
 }
 
-async fn until_readable(reader: &mut SqliteConnection, id: &str) -> anyhow::Result<Duration> {
+async fn until_readable(database: &Database, id: &str) -> anyhow::Result<Duration> {
     let began = Instant::now();
+    let mut reader = database.read().await?;
     loop {
-        let found: Option<(i64,)> = sqlx::query_as("SELECT total_cents FROM order_list_orders WHERE id = ?")
-            .bind(id)
-            .fetch_optional(&mut *reader)
-            .await?;
-        if found.is_some() {
+        let found = query("SELECT total_cents FROM order_list_orders WHERE id = ?").bind(id.to_owned());
+        if found.optional(&mut reader).await?.is_some() {
             return Ok(began.elapsed());
         }
         tokio::time::sleep(POLL).await;

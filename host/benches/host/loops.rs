@@ -2,14 +2,13 @@
 //! events, prepared statements, WAL, one statement an event. Once with a
 //! transaction per page of 500 events, once with one per event.
 
-use std::path::Path;
 use std::time::Instant;
 
 use serde::Deserialize;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
-use crate::rebuild::fresh;
+use crate::home::Home;
 
 const PAGE: i64 = 500;
 
@@ -19,34 +18,34 @@ const TABLES: &str = "CREATE TABLE orders (id TEXT PRIMARY KEY, customer TEXT NO
                       CREATE TABLE checkpoint (position INTEGER NOT NULL); INSERT INTO checkpoint VALUES (0)";
 
 #[derive(Deserialize)]
-struct Placed {
-    customer: String,
-    currency: String,
-    total_cents: i64,
-    lines: Vec<Line>,
+pub(crate) struct Placed {
+    pub(crate) customer: String,
+    pub(crate) currency: String,
+    pub(crate) total_cents: i64,
+    pub(crate) lines: Vec<Line>,
 }
 
 #[derive(Deserialize)]
-struct Line {
-    quantity: i64,
+pub(crate) struct Line {
+    pub(crate) quantity: i64,
 }
 
 #[derive(Deserialize)]
-struct Paid {
-    amount_cents: i64,
+pub(crate) struct Paid {
+    pub(crate) amount_cents: i64,
 }
 
 #[derive(Deserialize)]
-struct Shipped {
-    carrier: String,
-    tracking: String,
+pub(crate) struct Shipped {
+    pub(crate) carrier: String,
+    pub(crate) tracking: String,
 }
 
 type Row = (i64, String, String, i64, String);
 
 /// Seconds for all events, with a transaction per page; no secondary indexes.
-pub(crate) async fn per_page(store: &Path, folder: &Path, events: u64) -> anyhow::Result<f64> {
-    let (mut reader, mut writer) = (reader(store).await?, writer(folder).await?);
+pub(crate) async fn per_page(store: &str, home: &Home, events: u64) -> anyhow::Result<f64> {
+    let (mut reader, mut writer) = (reader(store).await?, writer(home).await?);
     let began = Instant::now();
     let mut position = 0;
     while position < i64::try_from(events)? {
@@ -63,8 +62,8 @@ pub(crate) async fn per_page(store: &Path, folder: &Path, events: u64) -> anyhow
 }
 
 /// Seconds for the first `events` events, with a transaction per event.
-pub(crate) async fn per_event(store: &Path, folder: &Path, events: u64) -> anyhow::Result<f64> {
-    let (mut reader, mut writer) = (reader(store).await?, writer(folder).await?);
+pub(crate) async fn per_event(store: &str, home: &Home, events: u64) -> anyhow::Result<f64> {
+    let (mut reader, mut writer) = (reader(store).await?, writer(home).await?);
     let began = Instant::now();
     let mut position = 0;
     while position < i64::try_from(events)? {
@@ -79,12 +78,12 @@ pub(crate) async fn per_event(store: &Path, folder: &Path, events: u64) -> anyho
     Ok(began.elapsed().as_secs_f64())
 }
 
-async fn reader(store: &Path) -> anyhow::Result<SqliteConnection> {
-    Ok(SqliteConnectOptions::new().filename(store).read_only(true).connect().await?)
+async fn reader(store: &str) -> anyhow::Result<SqliteConnection> {
+    Ok(SqliteConnectOptions::new().filename(store.trim_start_matches("sqlite:")).read_only(true).connect().await?)
 }
 
-async fn writer(folder: &Path) -> anyhow::Result<SqliteConnection> {
-    let url = fresh(folder, "by-hand")?;
+async fn writer(home: &Home) -> anyhow::Result<SqliteConnection> {
+    let url = home.fresh("by-hand").await?;
     let options = SqliteConnectOptions::new()
         .filename(url.trim_start_matches("sqlite:"))
         .create_if_missing(true)

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::history::{Shape, fill};
+use crate::home::Home;
 use crate::rebuild::rebuild;
 use crate::report::Report;
 use fantascope::projection::sandboxed;
@@ -12,7 +13,7 @@ pub(crate) async fn measure(folder: &Path, plugin: &Path, events: u64, report: &
     let mut peaks = Vec::new();
     for events in [events, 4 * events] {
         let store = folder.join(format!("memory-{events}.sqlite"));
-        fill(&store, Shape::ManyOrders, events).await?;
+        fill(&format!("sqlite:{}", store.display()), Shape::ManyOrders, events).await?;
         let output = Command::new(std::env::current_exe()?).arg("memory").arg(&store).arg(plugin).output()?;
         anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         peaks.push((events, String::from_utf8(output.stdout)?.trim().parse()?));
@@ -25,7 +26,8 @@ pub(crate) async fn measure(folder: &Path, plugin: &Path, events: u64, report: &
 pub(crate) async fn child(store: &Path, plugin: &Path) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let plugin = crate::admit(plugin, folder.path())?;
-    rebuild(store, folder.path(), &plugin, sandboxed(plugin.clone())).await?;
+    let store = format!("sqlite:{}", store.display());
+    rebuild(&store, &Home::files(folder.path()), &plugin, sandboxed(plugin.clone())).await?;
     let status = std::fs::read_to_string("/proc/self/status")?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0 kB");
     println!("{}", peak.trim().trim_end_matches(" kB"));

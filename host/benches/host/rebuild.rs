@@ -1,6 +1,5 @@
 //! A rebuild from position 0 through the whole host.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,14 +12,11 @@ use fantascope::projection::{Code, Projections, Resources, Start, Upcasters};
 use fantascope::read_model::{NewOperation, NewVersion, ReadModel};
 use fantascope::store::Store;
 
-/// Seconds from start to caught up, indexes and all; read models in a fresh file.
-pub(crate) async fn rebuild(
-    store: &Path,
-    folder: &Path,
-    plugin: &ProjectionPlugin,
-    start: Start,
-) -> anyhow::Result<f64> {
-    Ok(rebuild_in(store, folder, plugin, start, Together { projections: 1, workers: 1 }).await?.0)
+use crate::home::Home;
+
+/// Seconds from start to caught up, indexes and all; read models in a fresh database.
+pub(crate) async fn rebuild(store: &str, home: &Home, plugin: &ProjectionPlugin, start: Start) -> anyhow::Result<f64> {
+    Ok(rebuild_in(store, home, plugin, start, Together { projections: 1, workers: 1 }).await?.0)
 }
 
 /// What is rebuilt at once.
@@ -34,13 +30,13 @@ pub(crate) struct Together {
 
 /// The same for several at once; gives the pages that were read, too.
 pub(crate) async fn rebuild_in(
-    store: &Path,
-    folder: &Path,
+    store: &str,
+    home: &Home,
     plugin: &ProjectionPlugin,
     start: Start,
     together: Together,
 ) -> anyhow::Result<(f64, u64)> {
-    let rows = Database::at(&fresh(folder, "rows")?).await?;
+    let rows = Database::at(&home.fresh("rows").await?).await?;
     let read_model = ReadModel::open(&rows).await?;
     let projections = open(store, read_model.clone()).await?;
     let head = projections.head();
@@ -65,10 +61,10 @@ pub(crate) async fn rebuild_in(
     Ok((seconds, pages))
 }
 
-/// Projections over the events of one file, with their rows in another.
-async fn open(store: &Path, read_model: ReadModel) -> anyhow::Result<Projections> {
+/// Projections over the events of one database, with their rows in another.
+async fn open(store: &str, read_model: ReadModel) -> anyhow::Result<Projections> {
     let limits = Limits::default();
-    let events = Database::at(&format!("sqlite:{}", store.display())).await?;
+    let events = Database::at(store).await?;
     Ok(Projections::new(Resources {
         store: Store::open(&events, &limits).await?,
         read_model,
@@ -76,16 +72,4 @@ async fn open(store: &Path, read_model: ReadModel) -> anyhow::Result<Projections
         limits,
         poll: Duration::from_millis(100),
     }))
-}
-
-/// The URL of a file that is not there yet.
-pub(crate) fn fresh(folder: &Path, name: &str) -> anyhow::Result<String> {
-    let path = folder.join(format!("{name}.sqlite"));
-    for suffix in ["", "-wal", "-shm"] {
-        let file = format!("{}{suffix}", path.display());
-        if std::fs::exists(&file)? {
-            std::fs::remove_file(file)?;
-        }
-    }
-    Ok(format!("sqlite:{}", path.display()))
 }

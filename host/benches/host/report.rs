@@ -62,6 +62,32 @@ impl Report {
         println!("  rebuild's rate / by hand, transaction per event   {:.1}", event / sandbox);
     }
 
+    pub(crate) fn on(&self, server: &str) {
+        println!("On a {server} server of its own, which syncs to disk; events and rows in one database");
+    }
+
+    pub(crate) fn server_rebuilds(&mut self, shape: Shape, arms: &[Median; 6]) {
+        let names = [
+            "COPY to standard output",
+            "reading alone",
+            "guest alone",
+            "writing alone",
+            "rebuild, sandboxed",
+            "by hand, transaction per page",
+        ];
+        println!("\n{shape:?}");
+        for (name, arm) in names.iter().zip(arms).filter(|(_, arm)| !arm.0.is_empty()) {
+            println!("  {name:32} {}", arm.rates(self.events));
+        }
+        let [limit, read, guest, write, rebuilt, by_hand] = arms.each_ref().map(Median::value);
+        if limit.is_finite() {
+            println!("  rebuild's rate / COPY's                           {:.2}", limit / rebuilt);
+        }
+        let slowest = read.max(guest).max(write);
+        println!("  rebuild's rate / slowest stage's                  {:.2}", slowest / rebuilt);
+        println!("  rebuild's rate / by hand, transaction per page    {:.1}", by_hand / rebuilt);
+    }
+
     pub(crate) fn together(&mut self, arms: &[Median; 5], (alone, together): (u64, u64)) {
         println!("\nSeveral at once");
         let names = [

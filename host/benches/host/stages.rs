@@ -1,7 +1,6 @@
 //! The stages of a rebuild, each by itself.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,10 +12,10 @@ use fantascope::limits::Limits;
 use fantascope::read_model::{Checkpoint, Commit, ReadModel, TableChanges};
 use fantascope::store::Store;
 
-use crate::rebuild::fresh;
+use crate::home::Home;
 
 /// Seconds to read all events, at the fastest way there is here.
-pub(crate) async fn read(store: &Path) -> anyhow::Result<f64> {
+pub(crate) async fn read(store: &str) -> anyhow::Result<f64> {
     let began = Instant::now();
     let mut events = 0;
     for_each_page(store, |batch| events += batch.len()).await?;
@@ -26,11 +25,7 @@ pub(crate) async fn read(store: &Path) -> anyhow::Result<f64> {
 
 /// Seconds in the guest (load and apply), and seconds to write what it changed.
 /// Rows come from memory, so that neither waits for anything.
-pub(crate) async fn guest_and_write(
-    store: &Path,
-    folder: &Path,
-    plugin: &ProjectionPlugin,
-) -> anyhow::Result<(f64, f64)> {
+pub(crate) async fn guest_and_write(store: &str, home: &Home, plugin: &ProjectionPlugin) -> anyhow::Result<(f64, f64)> {
     let mut batches = Vec::new();
     for_each_page(store, |batch| batches.push(batch)).await?;
     let mut guest = plugin.start()?;
@@ -50,11 +45,11 @@ pub(crate) async fn guest_and_write(
         let position = Position(batch.positions.last().copied().unwrap_or(0));
         commits.push(Commit { tables, checkpoint: Checkpoint { position, last_event: None } });
     }
-    Ok((in_guest.as_secs_f64(), write(folder, plugin, &commits).await?))
+    Ok((in_guest.as_secs_f64(), write(home, plugin, &commits).await?))
 }
 
-async fn write(folder: &Path, plugin: &ProjectionPlugin, commits: &[Commit]) -> anyhow::Result<f64> {
-    let database = Database::at(&fresh(folder, "written")?).await?;
+async fn write(home: &Home, plugin: &ProjectionPlugin, commits: &[Commit]) -> anyhow::Result<f64> {
+    let database = Database::at(&home.fresh("written").await?).await?;
     let read_model = ReadModel::open(&database).await?;
     let prepared = read_model.prepare(&plugin.manifest, Digest([0; 32])).await?;
     let mut writer = read_model.writer(&prepared, &plugin.manifest.tables);
@@ -66,8 +61,8 @@ async fn write(folder: &Path, plugin: &ProjectionPlugin, commits: &[Commit]) -> 
     Ok(began.elapsed().as_secs_f64())
 }
 
-async fn for_each_page(store: &Path, mut then: impl FnMut(Batch)) -> anyhow::Result<()> {
-    let database = Database::at(&format!("sqlite:{}", store.display())).await?;
+async fn for_each_page(store: &str, mut then: impl FnMut(Batch)) -> anyhow::Result<()> {
+    let database = Database::at(store).await?;
     let store = Store::open(&database, &Limits::default()).await?;
     let mut position = Position::START;
     while position < store.head() {

@@ -1,6 +1,5 @@
 //! Several guests at work at once: partitions of one history, and projections rebuilt together.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use fantascope::guest::{Fault, Fold, LogLine, ProjectionPlugin};
 use fantascope::projection::{Start, sandboxed};
 
 use crate::Size;
+use crate::home::Home;
 use crate::rebuild::{Together, rebuild_in};
 use crate::report::{Median, Report};
 
@@ -44,8 +44,8 @@ fn slow(plugin: &ProjectionPlugin) -> Start {
 
 /// Rebuilds with one worker and with two, and one projection against four.
 pub(crate) async fn measure(
-    store: &Path,
-    folder: &Path,
+    store: &str,
+    home: &Home,
     plugin: &ProjectionPlugin,
     size: &Size,
     report: &mut Report,
@@ -58,12 +58,12 @@ pub(crate) async fn measure(
     let four = Together { projections: 4, ..one };
     for _ in 0..size.rounds {
         let [slow_one, slow_two, quick_one, quick_two, quick_four] = &mut arms;
-        slow_one.add(rebuild_in(store, folder, plugin, slow(plugin), one).await?.0);
-        slow_two.add(rebuild_in(store, folder, plugin, slow(plugin), two).await?.0);
-        let (seconds, alone) = rebuild_in(store, folder, plugin, quick(), one).await?;
+        slow_one.add(rebuild_in(store, home, plugin, slow(plugin), one).await?.0);
+        slow_two.add(rebuild_in(store, home, plugin, slow(plugin), two).await?.0);
+        let (seconds, alone) = rebuild_in(store, home, plugin, quick(), one).await?;
         quick_one.add(seconds);
-        quick_two.add(rebuild_in(store, folder, plugin, quick(), two).await?.0);
-        let (seconds, together) = rebuild_in(store, folder, plugin, quick(), four).await?;
+        quick_two.add(rebuild_in(store, home, plugin, quick(), two).await?.0);
+        let (seconds, together) = rebuild_in(store, home, plugin, quick(), four).await?;
         quick_four.add(seconds);
         pages = (alone, together);
     }

@@ -106,7 +106,7 @@ impl Server {
         self.wait_until_it_answers().with_context(|| format!("{kind} did not start, its log ends:\n{}", self.log()))
     }
 
-    fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         self.template.installation.kind
     }
 
