@@ -1,7 +1,9 @@
 //! Chores that are little more than one call of cargo.
 
 use crate::cargo::{FAULTS, cargo, run};
+use crate::databases::Databases;
 use crate::guests;
+use crate::steps::Steps;
 
 /// rustfmt and clippy, over all there is.
 ///
@@ -28,7 +30,14 @@ pub(crate) fn bench(arguments: &[&str]) -> anyhow::Result<()> {
 /// If one fails.
 pub(crate) fn soak(filters: &[&str]) -> anyhow::Result<()> {
     let guests = guests::build()?;
-    let mut command = cargo(&["test", "--package", "fantascope", "--features", FAULTS, "--test", "it", "--"]);
-    command.args(["--include-ignored", "--nocapture", "--test-threads=1"]).args(filters);
-    run(command.env("FANTASCOPE_GUESTS", guests).env("FANTASCOPE_SOAK", "1"))
+    let mut steps = Steps::default();
+    let databases = Databases::start(&mut steps);
+    steps.run("long tests", || {
+        let mut command = cargo(&["test", "--package", "fantascope", "--features", FAULTS]);
+        command.args(["--test", "it", "--test", "crash", "--"]);
+        command.args(["--include-ignored", "--nocapture", "--test-threads=1"]).args(filters);
+        command.env("FANTASCOPE_GUESTS", &guests).env("FANTASCOPE_SOAK", "1");
+        run(databases.tell(&mut command))
+    });
+    steps.end()
 }

@@ -45,6 +45,11 @@ impl Databases {
         databases
     }
 
+    /// Those that run.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = Kind> {
+        self.servers.iter().map(|&(kind, _)| kind)
+    }
+
     /// Tells `command` where they are.
     pub(crate) fn tell<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command.envs(self.variables())

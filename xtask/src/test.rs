@@ -4,11 +4,29 @@ use std::path::Path;
 
 use crate::cargo::{self, FAULTS, build_host, is_installed};
 use crate::databases::Databases;
+use crate::servers::Kind;
 use crate::steps::Steps;
 use crate::{bindings, guests, permits, standalone};
 
 /// Crates whose comments hold examples that are run.
 const WITH_EXAMPLES: [&str; 1] = ["fantascope-sdk"];
+
+/// The tests of the host that hold in every database, by their modules: they are run in a file
+/// with all the others, and again on each server.
+const IN_EVERY_DATABASE: [&str; 12] = [
+    "admission",
+    "comparison",
+    "deployment",
+    "floats",
+    "folder",
+    "hosts",
+    "lies",
+    "replay",
+    "scenarios",
+    "tail",
+    "together",
+    "upcasters",
+];
 
 /// Runs all steps.
 ///
@@ -40,7 +58,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
 }
 
 fn test(steps: &mut Steps, guests: &Path, databases: &Databases) {
-    let runner: &[&str] = if is_installed("cargo-nextest", "--version") {
+    let has_nextest = is_installed("cargo-nextest", "--version");
+    let runner: &[&str] = if has_nextest {
         &["nextest", "run"]
     } else {
         steps.note("cargo-nextest is not installed: used cargo test");
@@ -51,6 +70,23 @@ fn test(steps: &mut Steps, guests: &Path, databases: &Databases) {
         command.args(["--workspace", "--features", FAULTS]).env("FANTASCOPE_GUESTS", guests);
         cargo::run(databases.tell(&mut command))
     });
+    for kind in databases.kinds() {
+        let name = match kind {
+            Kind::Postgres => "tests on PostgreSQL",
+            Kind::MariaDb => "tests on MariaDB",
+        };
+        steps.run(name, || {
+            let mut command = cargo::cargo(if has_nextest { &["nextest", "run"] } else { &["test"] });
+            command.args(["--package", "fantascope", "--features", FAULTS, "--test", "it"]);
+            if has_nextest {
+                command.args(["-E", &format!("test(/^({})::/)", IN_EVERY_DATABASE.join("|"))]);
+            } else {
+                command.arg("--").args(IN_EVERY_DATABASE.map(|module| format!("{module}::")));
+            }
+            command.env("FANTASCOPE_GUESTS", guests).env("FANTASCOPE_TEST_DATABASE", kind.name());
+            cargo::run(databases.tell(&mut command))
+        });
+    }
 }
 
 fn examples() -> anyhow::Result<()> {
