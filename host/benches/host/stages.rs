@@ -37,10 +37,11 @@ pub(crate) async fn guest_and_write(store: &str, home: &Home, plugin: &Projectio
         let mut keys = guest.load(&batch)?;
         in_guest += began.elapsed();
         let rows = known.rows(plugin, &keys[0]);
+        let existing = rows.present.clone();
         let began = Instant::now();
         let mut changes = guest.apply(&[rows])?;
         in_guest += began.elapsed();
-        let tables = Arc::new(vec![TableChanges { keys: keys.remove(0), changes: changes.remove(0) }]);
+        let tables = Arc::new(vec![TableChanges { keys: keys.remove(0), changes: changes.remove(0), existing }]);
         known.remember(&tables);
         let position = Position(batch.positions.last().copied().unwrap_or(0));
         commits.push(Commit { tables, checkpoint: Checkpoint { position, last_event: None } });
@@ -95,7 +96,7 @@ impl Known {
     }
 
     fn remember(&mut self, tables: &Arc<Vec<TableChanges>>) {
-        let TableChanges { keys, changes: Changes { operations, .. } } = &tables[0];
+        let TableChanges { keys, changes: Changes { operations, .. }, .. } = &tables[0];
         let mut at = 0;
         for (row, operation) in operations.iter().enumerate() {
             if *operation == Operation::Put {

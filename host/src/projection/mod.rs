@@ -6,6 +6,7 @@ mod feed;
 mod instance;
 mod leases;
 mod log;
+mod merge;
 mod pages;
 mod recent;
 mod rows;

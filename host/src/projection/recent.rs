@@ -154,7 +154,7 @@ impl Recent {
     }
 }
 
-fn same_key(left: &[Column], left_row: usize, right: &[Column], right_row: usize) -> bool {
+pub(super) fn same_key(left: &[Column], left_row: usize, right: &[Column], right_row: usize) -> bool {
     left.iter().zip(right).all(|(left, right)| left.same_at(left_row, right, right_row))
 }
 
@@ -230,7 +230,7 @@ mod tests {
         let values: Vec<&str> = rows.iter().filter_map(|(_, value)| *value).collect();
         let changes = Changes { operations: operations.collect(), columns: vec![texts(&values)] };
         let hashes = Recent::hashes(&keys);
-        recent.add(&Arc::new(vec![TableChanges { keys, changes }]), hashes, committed);
+        recent.add(&Arc::new(vec![TableChanges { keys, changes, existing: Vec::new() }]), hashes, committed);
     }
 
     fn find(recent: &Recent, key: &str) -> String {

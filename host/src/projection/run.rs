@@ -219,6 +219,7 @@ impl Run {
         self.board.doing(&self.id, Doing::ReadingRows);
         let (rows, hashes) = self.rows.read(&keys).await?;
         self.board.doing(&self.id, Doing::Folding);
+        let existing = rows.iter().map(|rows| rows.present.clone()).collect();
         let changes = match self.instance.apply(rows).await? {
             Ok(changes) => changes,
             Err(fault) => return Ok(Err(fault)),
@@ -228,7 +229,7 @@ impl Run {
             return Ok(Ok(()));
         }
         self.board.doing(&self.id, Doing::WaitingToCommit);
-        let tables = Arc::new(table_changes(keys, changes));
+        let tables = Arc::new(table_changes(keys, changes, existing));
         self.rows.remember(&tables, hashes, self.commits.done_with_rows());
         self.push(Commit { tables, checkpoint }).await?;
         Ok(Ok(()))
@@ -291,8 +292,9 @@ impl Run {
     }
 }
 
-fn table_changes(keys: Vec<Keys>, changes: Vec<Changes>) -> Vec<TableChanges> {
-    keys.into_iter().zip(changes).map(|(keys, changes)| TableChanges { keys, changes }).collect()
+fn table_changes(keys: Vec<Keys>, changes: Vec<Changes>, existing: Vec<Vec<u8>>) -> Vec<TableChanges> {
+    let tables = keys.into_iter().zip(changes).zip(existing);
+    tables.map(|((keys, changes), existing)| TableChanges { keys, changes, existing }).collect()
 }
 
 /// Rows `rows` of `batch`; the batch itself if that is all of it.

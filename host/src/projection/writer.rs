@@ -1,5 +1,5 @@
-//! Commits, one after the other, while the next batch is folded. Only after a commit
-//! does anybody hear of it.
+//! Commits, one after the other, while the next batches are folded. Those that wait are
+//! written together. Only after a commit does anybody hear of it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::merge::merge;
 use super::status::Board;
 use crate::change::VersionId;
 use crate::event::Position;
 use crate::read_model::{Commit, Error, Writer};
 
-/// Batches that are folded but not committed yet.
-const COMMITS_WAITING: usize = 2;
+/// Batches that are folded but not committed yet, beside those that are being written.
+const COMMITS_WAITING: usize = 4;
 
 /// The rate is taken over this time.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
@@ -127,22 +128,29 @@ async fn write(
     done: Arc<Done>,
 ) -> Result<(), Error> {
     let mut rate = Rate::default();
-    while let Some(order) = orders.recv().await {
-        let commit = match order {
-            Order::Commit(commit) => commit,
-            Order::Tell(tell) => {
-                // Whoever asked may have been cancelled, and needs no answer then.
-                tell.send(()).unwrap_or(());
-                continue;
+    let mut waiting = Vec::with_capacity(COMMITS_WAITING);
+    while orders.recv_many(&mut waiting, COMMITS_WAITING).await > 0 {
+        let (mut commits, mut asked) = (Vec::new(), Vec::new());
+        for order in waiting.drain(..) {
+            match order {
+                Order::Commit(commit) => commits.push(commit),
+                // What comes after it is written with it, so that it is told a little later.
+                Order::Tell(tell) => asked.push(tell),
             }
-        };
-        writer.commit(&commit).await?;
-        if !commit.tables.is_empty() {
-            done.with_rows.fetch_add(1, Ordering::AcqRel);
         }
-        done.all.fetch_add(1, Ordering::AcqRel);
-        let position = commit.checkpoint.position;
-        board.folded(&id, partition, position, Some(rate.note(position)));
+        let count = commits.len() as u64;
+        let with_rows = commits.iter().filter(|commit| !commit.tables.is_empty()).count() as u64;
+        if let Some(commit) = merge(commits) {
+            writer.commit(&commit).await?;
+            done.with_rows.fetch_add(with_rows, Ordering::AcqRel);
+            done.all.fetch_add(count, Ordering::AcqRel);
+            let position = commit.checkpoint.position;
+            board.folded(&id, partition, position, Some(rate.note(position)));
+        }
+        for tell in asked {
+            // Whoever asked may have been cancelled, and needs no answer then.
+            tell.send(()).unwrap_or(());
+        }
     }
     Ok(())
 }

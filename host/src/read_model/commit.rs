@@ -25,6 +25,8 @@ pub struct Checkpoint {
 pub struct TableChanges {
     pub keys: Keys,
     pub changes: Changes,
+    /// Per key: 0 if there certainly is no such row yet. Empty if that is not known.
+    pub existing: Vec<u8>,
 }
 
 /// What one batch changes: per table, in the order of the manifest, and the checkpoint.

@@ -111,6 +111,7 @@ async fn prepare(host: &Host) {
     let lines = TableChanges {
         keys: Keys { count: 3, columns: vec![column(Cells::Texts(["a b", "b", "c"].into_iter().collect()))] },
         changes: Changes { operations: vec![Operation::Put; 3], columns: vec![column(Cells::Integers(vec![1, 2, 1]))] },
+        existing: Vec::new(),
     };
     let commit = Commit { tables: Arc::new(vec![lines]), checkpoint: Checkpoint::default() };
     writer.commit(&commit).await.expect("committed");

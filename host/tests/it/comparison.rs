@@ -95,7 +95,7 @@ impl Side {
             let changes = Changes { operations: vec![Operation::Put; count], columns: values };
             keys.check(table).unwrap();
             changes.check(table, count).unwrap();
-            TableChanges { keys, changes }
+            TableChanges { keys, changes, existing: Vec::new() }
         };
         let tables = Arc::new(columns.into_iter().zip(&self.tables).map(changes).collect());
         let checkpoint = Checkpoint { position: Position(position), last_event: None };
