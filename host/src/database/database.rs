@@ -1,8 +1,10 @@
 //! A database: opened, looked over, and ready to give connections.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::postgres::PgListener;
+use tokio::time::Instant;
 
 use super::Connections;
 use super::session::{Begun, Connection, Pooled, Transaction};
@@ -89,8 +91,12 @@ impl Database {
     pub async fn read(&self) -> sqlx::Result<Connection> {
         Ok(Connection(match &self.engine {
             Engine::Sqlite(file) => Pooled::Sqlite(file.readers.acquire().await?),
-            Engine::Postgres(pools) => Pooled::Postgres(pools.readers.acquire().await?),
-            Engine::MySql(pools) => Pooled::MySql(pools.readers.acquire().await?),
+            Engine::Postgres(pools) => {
+                Pooled::Postgres(pools.losses.insist(self.deadline(), || pools.readers.acquire()).await?)
+            }
+            Engine::MySql(pools) => {
+                Pooled::MySql(pools.losses.insist(self.deadline(), || pools.readers.acquire()).await?)
+            }
         }))
     }
 
@@ -100,14 +106,40 @@ impl Database {
     /// # Errors
     /// As [`Database::read`].
     pub async fn begin(&self, durability: Durability) -> sqlx::Result<Transaction> {
+        self.begin_by(durability, self.deadline()).await
+    }
+
+    /// The same, waiting for a connection no longer than until `deadline`. A file is waited for
+    /// as long as it takes: others in this process have their turn before.
+    ///
+    /// # Errors
+    /// As [`Database::read`].
+    pub async fn begin_by(&self, durability: Durability, deadline: Instant) -> sqlx::Result<Transaction> {
         Ok(Transaction(match &self.engine {
             Engine::Sqlite(file) => Begun::Sqlite(file.begin(durability).await?),
-            Engine::Postgres(pools) => Begun::Postgres(match durability {
-                Durability::Full => pools.writers.begin().await?,
-                Durability::Normal => pools.writers.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await?,
-            }),
-            Engine::MySql(pools) => Begun::MySql(pools.writers.begin().await?),
+            Engine::Postgres(pools) => {
+                let begin = match durability {
+                    Durability::Full => "BEGIN",
+                    Durability::Normal => "BEGIN; SET LOCAL synchronous_commit = off",
+                };
+                Begun::Postgres(pools.losses.insist(deadline, || pools.writers.begin_with(begin)).await?)
+            }
+            Engine::MySql(pools) => Begun::MySql(pools.losses.insist(deadline, || pools.writers.begin()).await?),
         }))
+    }
+
+    /// How long anything that begins now waits for a connection.
+    #[must_use]
+    pub fn wait_max(&self) -> Duration {
+        match &self.engine {
+            Engine::Sqlite(_) => Connections::default().wait_max,
+            Engine::Postgres(pools) => pools.wait_max,
+            Engine::MySql(pools) => pools.wait_max,
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.wait_max()
     }
 
     /// Begins to look at the database as it stands now, whatever is committed meanwhile.
@@ -123,13 +155,14 @@ impl Database {
                 Begun::SqliteSnapshot(transaction)
             }
             Engine::Postgres(pools) => {
-                Begun::Postgres(pools.readers.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+                let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                Begun::Postgres(pools.losses.insist(self.deadline(), || pools.readers.begin_with(begin)).await?)
             }
             Engine::MySql(pools) => {
                 // Only the next transaction of the session is like that.
                 let begin = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
                              START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
-                Begun::MySql(pools.readers.begin_with(begin).await?)
+                Begun::MySql(pools.losses.insist(self.deadline(), || pools.readers.begin_with(begin)).await?)
             }
         }))
     }

@@ -17,6 +17,7 @@ use super::status::{Board, Phase, Problem};
 use super::throttle::Throttle;
 use super::writer::Commits;
 use crate::change::{Digest, Manifest, VersionId};
+use crate::database::Outage;
 use crate::event::{Position, Timestamp};
 use crate::guest::Fault;
 use crate::limits::Limits;
@@ -25,7 +26,7 @@ use crate::route::Partition;
 
 /// How long to wait before trying again: first and last, doubling in between.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
-const RETRY_LAST: Duration = Duration::from_secs(30);
+const RETRY_LAST: Duration = Duration::from_secs(2);
 
 /// What folds the events of a version. Cheap to clone.
 #[derive(Clone)]
@@ -107,6 +108,8 @@ pub(super) struct Version {
     pub(super) pause: Duration,
     /// It waits so long before it runs again.
     pub(super) retry_after: Option<Duration>,
+    /// What the log was told of its failures.
+    outage: Outage,
     /// So many partitions are wanted, if not those that there are.
     pub(super) wanted_partitions: Option<u32>,
     /// Code that was started already, and who waits for it to run.
@@ -125,7 +128,8 @@ pub(super) struct Incoming {
 impl Version {
     pub(super) fn new(around: Surroundings, id: VersionId, code: Code, resting: Option<Phase>) -> Self {
         let (wanted_partitions, incoming) = (None, None);
-        Self { around, id, code, resting, pause: RETRY_FIRST, retry_after: None, wanted_partitions, incoming }
+        let outage = Outage::of(format!("projection {id}"));
+        Self { around, id, code, resting, pause: RETRY_FIRST, retry_after: None, outage, wanted_partitions, incoming }
     }
 
     /// Runs until told to end, or until the host ends.
@@ -161,7 +165,7 @@ impl Version {
                 Stop::Broken(fault) => {
                     let came_further = self.around.board.position(&self.id) > before;
                     let pause = if came_further { RETRY_FIRST } else { self.pause };
-                    tracing::warn!(projection = %self.id, "{fault}; trying again in {pause:?}");
+                    self.outage.failed(&fault);
                     self.set_phase(Phase::Retrying, Some(broken(fault)));
                     self.retry_after = Some(pause);
                     self.pause = (pause * 2).min(RETRY_LAST);
@@ -309,6 +313,7 @@ impl Version {
                     return Ok(stop);
                 }
             };
+            self.outage.is_well();
             let interrupt = interrupt.clone();
             runs.spawn(async move { run.run(&interrupt).await });
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::change::{Name, VersionId};
-use crate::database::{Concern, Database, Dialect, Error as DatabaseError};
+use crate::database::{Concern, Database, Dialect, Error as DatabaseError, is_lost};
 
 macro_rules! migration {
     ($number:literal, $name:literal, $file:literal) => {
@@ -72,6 +72,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the database is away: the same may work when it is back.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Database(fault) if is_lost(fault))
+    }
+
     /// The stable code of this fault.
     #[must_use]
     pub fn code(&self) -> &'static str {

@@ -18,11 +18,13 @@ use crate::event::{Position, Timestamp};
 /// or when nothing has come for a while.
 const LOOK_FIRST: Duration = Duration::from_millis(2);
 const LOOK_IN_FLIGHT: Duration = Duration::from_millis(50);
-const LOOK_IDLE: Duration = Duration::from_secs(1);
+const LOOK_IDLE: Duration = Duration::from_secs(2);
 
 /// An appender that is in flight for so long is worth a word.
 const HOLD_MIN: Duration = Duration::from_secs(1);
-/// … and a line in the log, again and again.
+/// … and who that is may change.
+const NAMES_AGAIN: Duration = Duration::from_secs(5);
+/// … and worth a line in the log, again and again.
 const ALERT_FIRST: Duration = Duration::from_secs(5);
 const ALERT_AGAIN: Duration = Duration::from_secs(60);
 
@@ -65,6 +67,8 @@ pub(super) struct Head {
 #[derive(Debug, Default)]
 struct Held {
     hold: Option<(Hold, Instant)>,
+    /// When those were looked up who hold it.
+    named: Option<Instant>,
     alerted: Option<Instant>,
 }
 
@@ -164,7 +168,7 @@ impl Head {
             *held = Held::default();
         } else if is_new {
             let hold = Hold { at: look.safe, since: Timestamp::now(), sessions: Vec::new() };
-            *held = Held { hold: Some((hold, Instant::now())), alerted: None };
+            *held = Held { hold: Some((hold, Instant::now())), named: None, alerted: None };
         }
     }
 
@@ -173,10 +177,9 @@ impl Head {
         let due = {
             let held = self.held();
             let lasts = held.hold.as_ref().map(|(_, since)| since.elapsed()).unwrap_or_default();
-            match held.alerted {
-                None => lasts > HOLD_MIN,
-                Some(last) => last.elapsed() > ALERT_AGAIN || (lasts > ALERT_FIRST && last.elapsed() > ALERT_FIRST),
-            }
+            let is_due = |last: Option<Instant>, again: Duration| last.is_none_or(|last| last.elapsed() > again);
+            (lasts > HOLD_MIN && is_due(held.named, NAMES_AGAIN))
+                || (lasts > ALERT_FIRST && is_due(held.alerted, ALERT_AGAIN))
         };
         if !due {
             return Ok(());
@@ -189,10 +192,11 @@ impl Head {
         // Not every user may see the sessions of others.
         let sessions = sessions.unwrap_or_else(|fault| vec![format!("a session that this user can't see ({fault})")]);
         let mut held = self.held();
-        held.alerted = Some(Instant::now());
-        let Some((hold, since)) = held.hold.as_mut() else { return Ok(()) };
+        let Held { hold: Some((hold, since)), named, alerted } = &mut *held else { return Ok(()) };
         hold.sessions = sessions;
-        if since.elapsed() > ALERT_FIRST {
+        *named = Some(Instant::now());
+        if since.elapsed() > ALERT_FIRST && alerted.is_none_or(|last| last.elapsed() > ALERT_AGAIN) {
+            *alerted = Some(Instant::now());
             tracing::warn!(
                 position = hold.at.0,
                 seconds = since.elapsed().as_secs(),
