@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgListener;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Connections;
+use super::fault::is_lost;
 use super::session::{Begun, Connection, Pooled, Transaction};
 use super::{Address, Dialect, Error, Flavour, mysql, postgres, sqlite};
 
@@ -135,6 +137,25 @@ impl Database {
             Engine::Sqlite(_) => Connections::default().wait_max,
             Engine::Postgres(pools) => pools.wait_max,
             Engine::MySql(pools) => pools.wait_max,
+        }
+    }
+
+    /// Changes whenever it was noticed that a connection was lost; never of a file.
+    #[must_use]
+    pub fn losses(&self) -> watch::Receiver<u64> {
+        match &self.engine {
+            Engine::Sqlite(_) => watch::channel(0).1,
+            Engine::Postgres(pools) => pools.losses.watch(),
+            Engine::MySql(pools) => pools.losses.watch(),
+        }
+    }
+
+    /// Whoever met `fault` while using a connection says so, for others may be lost too.
+    pub fn note(&self, fault: &sqlx::Error) {
+        match &self.engine {
+            Engine::Postgres(pools) if is_lost(fault) => pools.losses.note(),
+            Engine::MySql(pools) if is_lost(fault) => pools.losses.note(),
+            _ => {}
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::fault::is_lost;
@@ -17,19 +18,27 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// One that was used so lately is believed to be there still, unless others were lost since.
 const TRUSTED: Duration = Duration::from_secs(1);
 
-/// When a connection was lost last. Cheap to clone.
+/// When a connection was lost last, and how many were. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Losses(Arc<Mutex<Option<Instant>>>);
+pub(super) struct Losses {
+    last: Arc<Mutex<Option<Instant>>>,
+    count: Arc<watch::Sender<u64>>,
+}
 
 impl Losses {
     /// Whether one that was not used for `idle` is to be tried before it is given out.
     pub(super) fn cast_doubt(&self, idle: Duration) -> bool {
-        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
         idle > TRUSTED || last.is_some_and(|last| last.elapsed() < idle + PAUSE)
     }
 
     pub(super) fn note(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.count.send_modify(|count| *count += 1);
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<u64> {
+        self.count.subscribe()
     }
 
     /// What `attempt` gives, tried until `deadline` as long as connections are lost over it.

@@ -301,12 +301,13 @@ impl Version {
         let interrupt = interrupt.child_token();
         let count = u32::try_from(record.checkpoints.len()).unwrap_or(u32::MAX);
         let mut runs = JoinSet::new();
+        let losses = self.around.read_model.losses();
         for number in 0..count {
             let leased = self.around.read_model.lease(&self.id, number, self.code.digest).await?;
             let Some(prepared) = leased else { return Err(Error::Fenced { id: self.id.clone() }) };
             let instance = self.arrived();
             let mut run = match self.set_up(record, &prepared, Partition { number, count }, until, instance).await {
-                Ok(run) => run,
+                Ok(run) => Run { losses: losses.clone(), ..run },
                 Err(stop) => {
                     interrupt.cancel();
                     runs.join_all().await;
@@ -362,6 +363,9 @@ impl Version {
             feed: Feed::new(around.pages.clone(), around.tail.clone(), record.upcasters, position, until),
             rows: RowSource::new(around.read_model.clone(), self.id.clone(), &manifest.tables, &limits, begun_now),
             read_model: around.read_model.clone(),
+            prepared: prepared.clone(),
+            at: position,
+            losses: around.read_model.losses(),
             commits: Commits::start(writer, around.board.clone(), self.id.clone(), partition.number),
             board: around.board.clone(),
             throttle: beside.then(|| Throttle::new(around.board.clone(), &around.limits)),

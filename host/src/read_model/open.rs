@@ -48,6 +48,10 @@ pub enum Error {
     #[error("projection {id}: another host has taken it over, so nothing more is written here")]
     Fenced { id: VersionId },
     #[error(
+        "projection {id}: the database was killed, and has lost the last commits, as is allowed to it; what is missing is folded again"
+    )]
+    Receded { id: VersionId },
+    #[error(
         "projection {id} declares other tables than it was built with ({difference}): raise its version, so that it is built anew beside the old one, or put the tables back as they were"
     )]
     TablesChanged { id: VersionId, difference: String },

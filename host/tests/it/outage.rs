@@ -184,7 +184,16 @@ fn kill_and_restart(server: &mut Server, _: &str, tally: &Tally) {
     }
 }
 
-/// Cuts connections, every other one while it commits.
+/// What a connection is at when it is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    Any,
+    Commit,
+    /// It moves a checkpoint.
+    Checkpoint,
+}
+
+/// Cuts connections, each at another moment than the one before.
 fn cut(_: &mut Server, administration: &str, tally: &Tally) {
     let mut dice = Dice::new();
     println!("{dice}");
@@ -198,28 +207,30 @@ fn cut(_: &mut Server, administration: &str, tally: &Tally) {
         }
         runtime.block_on(outside(&raw, "SELECT pg_reload_conf()"));
     }
-    let victims = |is_committing: bool| {
-        let (columns, condition) = match (is_postgres, is_committing) {
-            (true, true) => ("pid::text AS id FROM pg_stat_activity", "state = 'active' AND query = 'COMMIT'"),
-            (true, false) => ("pid::text AS id FROM pg_stat_activity", "true"),
-            (false, true) => ("CAST(id AS CHAR) AS id FROM information_schema.processlist", "info = 'COMMIT'"),
-            (false, false) => ("CAST(id AS CHAR) AS id FROM information_schema.processlist", "true"),
-        };
-        let ours = if is_postgres {
-            "application_name = 'fantascope' AND pid <> pg_backend_pid() ORDER BY random()"
+    let victims = |moment: Moment| {
+        let checkpoint = "LIKE 'UPDATE fantascope_checkpoints%'";
+        let (columns, ours, query) = if is_postgres {
+            let ours = "application_name = 'fantascope' AND pid <> pg_backend_pid() ORDER BY random()";
+            ("pid::text AS id FROM pg_stat_activity", ours, "state <> 'idle' AND query")
         } else {
-            "user = 'fantascope' AND id <> connection_id() ORDER BY rand()"
+            let ours = "user = 'fantascope' AND id <> connection_id() ORDER BY rand()";
+            ("CAST(id AS CHAR) AS id FROM information_schema.processlist", ours, "info")
+        };
+        let condition = match moment {
+            Moment::Any => "true".to_owned(),
+            Moment::Commit => format!("{query} = 'COMMIT'"),
+            Moment::Checkpoint => format!("{query} {checkpoint}"),
         };
         format!("SELECT {columns} WHERE {condition} AND {ours} LIMIT 1")
     };
-    let (wanted, mut cut, mut committing) = (size().1, 0, 0);
+    let (wanted, mut cut) = (size().1, 0);
     let began = Instant::now();
     while cut < wanted {
         assert!(began.elapsed() < HANGS * 2, "too few connections to cut");
-        let is_committing = cut % 2 == 0;
+        let moment = [Moment::Commit, Moment::Checkpoint, Moment::Any][cut % 3];
         let looked = runtime.block_on(async {
             let mut session = raw.0.read().await.ok()?;
-            let row = query(victims(is_committing)).optional(&mut session).await.ok()??;
+            let row = query(victims(moment)).optional(&mut session).await.ok()??;
             let id: String = row.get("id").ok()?;
             let kill = if is_postgres { format!("SELECT pg_terminate_backend({id})") } else { format!("KILL {id}") };
             // It may be gone already.
@@ -229,13 +240,12 @@ fn cut(_: &mut Server, administration: &str, tally: &Tally) {
             continue;
         }
         cut += 1;
-        committing += usize::from(is_committing);
-        if !is_committing {
+        if moment == Moment::Any {
             std::thread::sleep(Duration::from_secs_f64(dice.roll() * 0.1));
             until_more(tally);
         }
     }
-    println!("{cut} connections cut, {committing} of them while they committed");
+    println!("{cut} connections cut");
 }
 
 /// Runs a statement that no transaction can hold.
@@ -263,7 +273,37 @@ fn connections_to_mariadb_are_cut() {
     outlives(Kind::MariaDb, cut);
 }
 
-/// The same, with rows and checkpoint committed apart: if this did not differ, the tests above
+/// A server that is killed may lose the last commits of rows, checkpoints with them, while the
+/// host lives on.
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_that_a_database_has_lost_are_folded_again() {
+    let place = Place::new();
+    let host = place.start(&["hostile"]).await;
+    let append = async |number: usize| {
+        let event = json!({ "event_type": "Good", "event_data": {} });
+        let event: NewEvent = serde_json::from_value(event).unwrap();
+        host.store.append("Thing", &format!("t-{number}"), Expected::Any, vec![event]).await.unwrap();
+    };
+    for number in [0, 1, 0] {
+        append(number).await;
+    }
+    host.projections.caught_up().await;
+    let whole = place.dump().await;
+    let raw = place.raw().await;
+    raw.run("DELETE FROM hostile__deeds__v1g1").await.unwrap();
+    raw.run("UPDATE fantascope_checkpoints SET position = 0, event_id = NULL, event_position = NULL").await.unwrap();
+    append(2).await;
+    let again = async {
+        while place.dump().await.len() <= whole.len() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(HANGS, again).await.expect("it goes on");
+    assert_eq!(place.dump().await[..whole.len()], whole);
+    host.projections.drain().await;
+}
+
+/// Connections are cut, with rows and checkpoint committed apart: if this did not differ, the tests above
 /// would prove nothing.
 #[cfg(feature = "fault-injection")]
 #[test]
