@@ -47,14 +47,9 @@ impl Client {
     }
 }
 
-async fn is_away_and_comes_back(kind: Kind) {
-    let Some(mut server) = server(kind, Durability::Full) else { return };
-    let place = Place::on_server(&server.url(kind.administration()), Limits::default());
-    let stage = Stage::open(place, POLICY).await;
-    stage.append(3).await;
-    stage.deploy(slides(1, "sum", 1)).await.unwrap();
-    stage.reaches("v1", Phase::Following).await;
-    let client = Client(http::router(Api {
+/// What the host serves.
+pub(crate) fn api(stage: &Stage) -> Api {
+    Api {
         store: stage.store.clone(),
         read_model: stage.read_model.clone(),
         board: stage.deployments.projections().board(),
@@ -62,7 +57,17 @@ async fn is_away_and_comes_back(kind: Kind) {
         limits: Limits::default(),
         token: None,
         actor: "a test".to_owned(),
-    }));
+    }
+}
+
+async fn is_away_and_comes_back(kind: Kind) {
+    let Some(mut server) = server(kind, Durability::Full) else { return };
+    let place = Place::on_server(&server.url(kind.administration()), Limits::default());
+    let stage = Stage::open(place, POLICY).await;
+    stage.append(3).await;
+    stage.deploy(slides(1, "sum", 1)).await.unwrap();
+    stage.reaches("v1", Phase::Following).await;
+    let client = Client(http::router(api(&stage)));
     assert_eq!(client.get("/readyz").await.0, 200);
     assert_eq!(client.get("/v1/store").await, (200, json!({ "head": 15, "hold": null })));
 

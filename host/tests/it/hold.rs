@@ -1,16 +1,21 @@
 //! A transaction that was left open after an append holds the tail back, and nobody else.
 
+use std::io::Write;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use fantascope::database::{Database, Dialect, Durability as Writes, Transaction, query};
+use fantascope::database::{Address, Connections, Database, Dialect, Durability as Writes, Transaction, query};
 use fantascope::event::{NewEvent, Position};
 use fantascope::limits::Limits;
 use fantascope::store::{Expected, Hold, Store};
 use serde_json::json;
 
+use crate::away::api;
 use crate::outage::server;
 use crate::place::{Place, Raw};
 use crate::servers::{Durability, Kind};
+use crate::stage::{POLICY, Stage};
 
 /// Longer than anything takes here.
 const HANGS: Duration = Duration::from_secs(30);
@@ -183,4 +188,93 @@ async fn a_prepared_transaction_holds_the_tail_and_is_named() {
     let commit = query("COMMIT PREPARED 'left behind'");
     commit.execute(&mut raw.0.read().await.unwrap()).await.unwrap();
     assert_eq!(reader.await.unwrap(), [1, 2]);
+}
+
+/// Lines of the log.
+#[derive(Clone, Debug, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+async fn shows(kind: Kind) {
+    let Some(place) = Place::of_kind(kind.name(), Limits::default()) else {
+        println!("skipped: no {kind} is given");
+        return;
+    };
+    let lines = Lines::default();
+    let writer = lines.clone();
+    // Of this thread, on which all of the host runs.
+    let _log = tracing::subscriber::set_default(
+        tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish(),
+    );
+    let stage = Stage::open(place, POLICY).await;
+    stage.append(1).await;
+    let patient = Connections { idle_transaction_max: Duration::from_secs(600), ..Connections::default() };
+    let address = Address::parse(stage.place.url(), None).unwrap();
+    let foreign = Database::open(&address, &patient).await.unwrap();
+    let mut open = foreign.begin(Writes::Full).await.unwrap();
+    let session = session_of(&mut open, foreign.dialect()).await;
+    query(insert(foreign.dialect(), 1)).execute(&mut open).await.unwrap();
+    stage.append(1).await;
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(fantascope::http::serve(listener, api(&stage), Default::default()));
+    seen(&stage.store).await;
+    let run = async |words: &'static [&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fantascope"));
+        command.args(["--server", &url]).args(words);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let listed = run(&["projection", "list"]).await;
+    let warning = "warning: no event after position 5 can be read for";
+    assert!(listed.contains(warning) && listed.contains(&session), "{listed}");
+    assert_eq!(run(&["projection", "list", "--output", "json"]).await.trim(), "[]");
+    let get = async |path: &str| {
+        let address = format!("{url}{path}");
+        let asked = move || ureq::get(address).call().unwrap().body_mut().read_to_string().unwrap();
+        tokio::task::spawn_blocking(asked).await.unwrap()
+    };
+    let store: serde_json::Value = serde_json::from_str(&get("/v1/store").await).unwrap();
+    assert_eq!((&store["head"], &store["hold"]["position"]), (&json!(5), &json!(5)));
+    assert!(store["hold"]["sessions"][0].as_str().unwrap().starts_with(&session), "{store}");
+    let metric = async || {
+        let metrics = get("/metrics").await;
+        let line = metrics.lines().find_map(|line| line.strip_prefix("fantascope_tail_held_seconds ")).unwrap();
+        line.parse::<f64>().unwrap()
+    };
+    assert!(metric().await > 1.0);
+
+    // Long enough for a line that comes too often to be seen.
+    let (lasts, expected) = if std::env::var_os("FANTASCOPE_SOAK").is_some() { (70, 2) } else { (12, 1) };
+    tokio::time::sleep(Duration::from_secs(lasts)).await;
+    open.commit().await.unwrap();
+    tokio::time::timeout(HANGS, stage.tail_is_at(11)).await.expect("all comes through");
+    assert_eq!(metric().await, 0.0);
+    assert!(!run(&["projection", "list"]).await.contains("warning"));
+    serving.abort();
+    let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let alerts: Vec<&str> = log.lines().filter(|line| line.contains("neither committed nor rolled back")).collect();
+    println!("{alerts:#?}");
+    assert_eq!(alerts.len(), expected, "{log}");
+    assert!(alerts.iter().all(|alert| alert.contains("WARN") && alert.contains(&session)), "{alerts:?}");
+}
+
+#[tokio::test]
+async fn a_hold_of_postgres_is_shown_wherever_one_looks() {
+    shows(Kind::Postgres).await;
+}
+
+#[tokio::test]
+async fn a_hold_of_mariadb_is_shown_wherever_one_looks() {
+    shows(Kind::MariaDb).await;
 }
