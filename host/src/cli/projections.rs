@@ -14,13 +14,19 @@ use super::wait;
 use crate::change::{Label, Name};
 use crate::deployment::{Verification, Wanted};
 use crate::event::Timestamp;
-use crate::http::{Operated, UpcasterRebuild};
+use crate::http::{Operated, StoreStatus, UpcasterRebuild};
 use crate::projection::{Phase, Status};
 
 pub(super) fn run(command: &Projection, client: &Client, output: Output) -> anyhow::Result<Outcome> {
     match command {
-        Projection::List => list(&client.get("/v1/projections", &[])?, output)?,
-        Projection::Show { name } => show(&client.get(&format!("/v1/projections/{name}"), &[])?, output)?,
+        Projection::List => {
+            list(&client.get("/v1/projections", &[])?, output)?;
+            warn_of_hold(client, output)?;
+        }
+        Projection::Show { name } => {
+            show(&client.get(&format!("/v1/projections/{name}"), &[])?, output)?;
+            warn_of_hold(client, output)?;
+        }
         Projection::Pause(on) => tell(on, "pause", json!({}), "is paused", client, output)?,
         Projection::Resume { on, workers } => {
             tell(on, "resume", json!({ "workers": workers }), "goes on", client, output)?
@@ -185,6 +191,21 @@ fn list(statuses: &Vec<Status>, output: Output) -> anyhow::Result<()> {
     let rows = statuses.iter().map(row).collect();
     let empty = "no projections: put a plugin into the folder that plugins.dir names";
     output.table(&["projection", "version", "phase", "position", "behind", "rate", ""], rows, empty)
+}
+
+/// A line of warning if the tail of the store is held back, whatever projections say.
+fn warn_of_hold(client: &Client, output: Output) -> anyhow::Result<()> {
+    if output.is_json || output.quiet {
+        return Ok(());
+    }
+    let store: StoreStatus = client.get("/v1/store", &[])?;
+    let Some(hold) = store.hold else { return Ok(()) };
+    let sessions = if hold.sessions.is_empty() { "an unknown session".to_owned() } else { hold.sessions.join(", or ") };
+    output.line(&format!(
+        "warning: no event after position {} can be read for {}, for an append is neither committed nor rolled back, by {sessions}",
+        count(hold.position.0),
+        human::duration(hold.seconds)
+    ))
 }
 
 fn version(status: &Status) -> String {

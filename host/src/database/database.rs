@@ -1,10 +1,14 @@
 //! A database: opened, looked over, and ready to give connections.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::postgres::PgListener;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::Connections;
+use super::fault::is_lost;
 use super::session::{Begun, Connection, Pooled, Transaction};
 use super::{Address, Dialect, Error, Flavour, mysql, postgres, sqlite};
 
@@ -89,8 +93,12 @@ impl Database {
     pub async fn read(&self) -> sqlx::Result<Connection> {
         Ok(Connection(match &self.engine {
             Engine::Sqlite(file) => Pooled::Sqlite(file.readers.acquire().await?),
-            Engine::Postgres(pools) => Pooled::Postgres(pools.readers.acquire().await?),
-            Engine::MySql(pools) => Pooled::MySql(pools.readers.acquire().await?),
+            Engine::Postgres(pools) => {
+                Pooled::Postgres(pools.losses.insist(self.deadline(), || pools.readers.acquire()).await?)
+            }
+            Engine::MySql(pools) => {
+                Pooled::MySql(pools.losses.insist(self.deadline(), || pools.readers.acquire()).await?)
+            }
         }))
     }
 
@@ -100,14 +108,59 @@ impl Database {
     /// # Errors
     /// As [`Database::read`].
     pub async fn begin(&self, durability: Durability) -> sqlx::Result<Transaction> {
+        self.begin_by(durability, self.deadline()).await
+    }
+
+    /// The same, waiting for a connection no longer than until `deadline`. A file is waited for
+    /// as long as it takes: others in this process have their turn before.
+    ///
+    /// # Errors
+    /// As [`Database::read`].
+    pub async fn begin_by(&self, durability: Durability, deadline: Instant) -> sqlx::Result<Transaction> {
         Ok(Transaction(match &self.engine {
             Engine::Sqlite(file) => Begun::Sqlite(file.begin(durability).await?),
-            Engine::Postgres(pools) => Begun::Postgres(match durability {
-                Durability::Full => pools.writers.begin().await?,
-                Durability::Normal => pools.writers.begin_with("BEGIN; SET LOCAL synchronous_commit = off").await?,
-            }),
-            Engine::MySql(pools) => Begun::MySql(pools.writers.begin().await?),
+            Engine::Postgres(pools) => {
+                let begin = match durability {
+                    Durability::Full => "BEGIN",
+                    Durability::Normal => "BEGIN; SET LOCAL synchronous_commit = off",
+                };
+                Begun::Postgres(pools.losses.insist(deadline, || pools.writers.begin_with(begin)).await?)
+            }
+            Engine::MySql(pools) => Begun::MySql(pools.losses.insist(deadline, || pools.writers.begin()).await?),
         }))
+    }
+
+    /// How long anything that begins now waits for a connection.
+    #[must_use]
+    pub fn wait_max(&self) -> Duration {
+        match &self.engine {
+            Engine::Sqlite(_) => Connections::default().wait_max,
+            Engine::Postgres(pools) => pools.wait_max,
+            Engine::MySql(pools) => pools.wait_max,
+        }
+    }
+
+    /// Changes whenever it was noticed that a connection was lost; never of a file.
+    #[must_use]
+    pub fn losses(&self) -> watch::Receiver<u64> {
+        match &self.engine {
+            Engine::Sqlite(_) => watch::channel(0).1,
+            Engine::Postgres(pools) => pools.losses.watch(),
+            Engine::MySql(pools) => pools.losses.watch(),
+        }
+    }
+
+    /// Whoever met `fault` while using a connection says so, for others may be lost too.
+    pub fn note(&self, fault: &sqlx::Error) {
+        match &self.engine {
+            Engine::Postgres(pools) if is_lost(fault) => pools.losses.note(),
+            Engine::MySql(pools) if is_lost(fault) => pools.losses.note(),
+            _ => {}
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.wait_max()
     }
 
     /// Begins to look at the database as it stands now, whatever is committed meanwhile.
@@ -125,13 +178,13 @@ impl Database {
             Engine::Postgres(pools) => {
                 let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1";
                 // What a transaction sees is fixed by the first statement in it.
-                Begun::Postgres(pools.readers.begin_with(begin).await?)
+                Begun::Postgres(pools.losses.insist(self.deadline(), || pools.readers.begin_with(begin)).await?)
             }
             Engine::MySql(pools) => {
                 // Only the next transaction of the session is like that.
                 let begin = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
                              START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
-                Begun::MySql(pools.readers.begin_with(begin).await?)
+                Begun::MySql(pools.losses.insist(self.deadline(), || pools.readers.begin_with(begin)).await?)
             }
         }))
     }

@@ -115,3 +115,23 @@ pub fn is_passing(fault: &sqlx::Error) -> bool {
     matches!(fault.code().as_deref(), Some("40001" | "40P01" | "55P03"))
         || matches!(mysql_number(fault), Some(1213 | 1205))
 }
+
+/// Whether `fault` says that the server, or the connection to it, is gone, or that none is
+/// to be had: it is not the statement that is to blame, and the same may work later.
+#[must_use]
+pub fn is_lost(fault: &sqlx::Error) -> bool {
+    use sqlx::Error;
+    match fault {
+        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::PoolTimedOut | Error::WorkerCrashed => true,
+        Error::Database(fault) => match mysql_number(fault.as_ref()) {
+            // Too many connections, shutdown, interrupted, killed, gone, lost, idle for too long.
+            Some(number) => matches!(number, 1040 | 1053 | 1317 | 1927 | 2006 | 2013 | 4031),
+            // Connection exceptions, shutdown, crash, starting, too many connections, idle for too long.
+            None => fault.code().is_some_and(|code| {
+                code.starts_with("08")
+                    || matches!(&*code, "57P01" | "57P02" | "57P03" | "57P05" | "53300" | "25P03" | "25P04")
+            }),
+        },
+        _ => false,
+    }
+}

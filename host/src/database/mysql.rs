@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, MySqlPool};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, MySqlPool};
 
+use super::insist::{Losses, TRY_MAX};
 use super::{Connections, Error};
 
 const OLDEST_MARIADB: [u32; 2] = [10, 11];
@@ -20,6 +21,8 @@ pub(super) struct Pools {
     pub(super) readers: MySqlPool,
     pub(super) writers: MySqlPool,
     pub(super) flavour: Flavour,
+    pub(super) losses: Losses,
+    pub(super) wait_max: Duration,
 }
 
 /// Whose server it is.
@@ -52,21 +55,38 @@ impl Pools {
         let open = |fault| Error::open(database, fault);
         let mut connection = connect(&options, connections.wait_max).await.map_err(open)?;
         let flavour = check(database, &mut connection).await?;
-        drop(sqlx::Connection::close(connection).await);
+        drop(connection.close().await);
         let settings = settings(flavour, connections);
+        let losses = Losses::default();
+        let wait_max = connections.wait_max;
         let pool = |max: u32| {
-            let settings = settings.clone();
-            let pool = MySqlPoolOptions::new().max_connections(max).acquire_timeout(connections.wait_max);
-            let pool = pool.idle_timeout(connections.idle_transaction_max / 2);
-            // A connection that is gone shows itself at the first statement, and is tried anew then.
-            pool.test_before_acquire(false)
+            let (settings, losses) = (settings.clone(), losses.clone());
+            let pool = match flavour {
+                // The server ends sessions that are idle for longer.
+                Flavour::MySql => MySqlPoolOptions::new().idle_timeout(connections.idle_transaction_max / 2),
+                Flavour::MariaDb => MySqlPoolOptions::new(),
+            };
+            pool.max_connections(max)
+                .acquire_timeout(wait_max.min(TRY_MAX))
+                .test_before_acquire(false)
+                .before_acquire(move |connection, of| {
+                    let losses = losses.clone();
+                    Box::pin(async move {
+                        let is_fit = !losses.cast_doubt(of.idle_for) || connection.ping().await.is_ok();
+                        if !is_fit {
+                            losses.note();
+                        }
+                        Ok(is_fit)
+                    })
+                })
                 .after_connect(move |connection, _| {
                     let settings = settings.clone();
                     Box::pin(async move { connection.execute(AssertSqlSafe(settings)).await.map(|_| ()) })
                 })
                 .connect_lazy_with(options.clone())
         };
-        Ok(Self { readers: pool(connections.readers()), writers: pool(connections.writers()), flavour })
+        let (readers, writers) = (pool(connections.readers()), pool(connections.writers()));
+        Ok(Self { readers, writers, flavour, losses, wait_max })
     }
 }
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, PgConnection, PgPool};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
 
+use super::insist::{Losses, TRY_MAX};
 use super::{Connections, Error};
 
 /// As `server_version_num` counts.
@@ -19,6 +20,8 @@ const STATEMENTS: usize = 256;
 pub(super) struct Pools {
     pub(super) readers: PgPool,
     pub(super) writers: PgPool,
+    pub(super) losses: Losses,
+    pub(super) wait_max: Duration,
 }
 
 impl Pools {
@@ -44,13 +47,28 @@ impl Pools {
         let mut connection =
             connect(&options, connections.wait_max).await.map_err(|fault| Error::open(database, fault))?;
         check(database, &mut connection).await?;
-        drop(sqlx::Connection::close(connection).await);
+        drop(connection.close().await);
+        let losses = Losses::default();
+        let wait_max = connections.wait_max;
         let pool = |max: u32| {
-            let pool = PgPoolOptions::new().max_connections(max).acquire_timeout(connections.wait_max);
-            // A connection that is gone shows itself at the first statement, and is tried anew then.
-            pool.test_before_acquire(false).connect_lazy_with(options.clone())
+            let losses = losses.clone();
+            PgPoolOptions::new()
+                .max_connections(max)
+                .acquire_timeout(wait_max.min(TRY_MAX))
+                .test_before_acquire(false)
+                .before_acquire(move |connection, of| {
+                    let losses = losses.clone();
+                    Box::pin(async move {
+                        let is_fit = !losses.cast_doubt(of.idle_for) || connection.ping().await.is_ok();
+                        if !is_fit {
+                            losses.note();
+                        }
+                        Ok(is_fit)
+                    })
+                })
+                .connect_lazy_with(options.clone())
         };
-        Ok(Self { readers: pool(connections.readers()), writers: pool(connections.writers()) })
+        Ok(Self { readers: pool(connections.readers()), writers: pool(connections.writers()), losses, wait_max })
     }
 }
 

@@ -40,6 +40,7 @@ pub struct AppendRequest {
         (status = 409, description = "`version_conflict`, with `expected_version` and `actual_version`; or `event_id_reused`", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "`request_too_large`, `event_too_large` or `too_many_events`", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`invalid_event`, `event_too_deep`, `no_events` or `invalid_body`", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`store_unavailable`: nothing was done; or `append_unknown`, with `event_ids`: it may be done or not, and repeating it with these ids is safe", body = Problem, content_type = "application/problem+json"),
         (status = "default", description = "Any other problem", body = Problem, content_type = "application/problem+json"),
     ),
 )]

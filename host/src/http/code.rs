@@ -29,6 +29,7 @@ pub enum Code {
     UnknownColumn,
     TooManyLiveClients,
     StoreUnavailable,
+    AppendUnknown,
     StoreCorrupt,
     ReadModelUnavailable,
     NotReady,
@@ -97,6 +98,9 @@ impl Code {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "As many clients as may follow the live events",
             ),
+            Self::AppendUnknown => {
+                ("append_unknown", StatusCode::SERVICE_UNAVAILABLE, "Whether the append was done is not known")
+            }
             Self::StoreUnavailable => {
                 ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The event store does not answer")
             }

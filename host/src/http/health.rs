@@ -67,7 +67,7 @@ fn reason<T, E: std::fmt::Display>(
         Ok(Ok(_)) => None,
         Ok(Err(fault)) => {
             // What the database says may name files and statements: it is for the log alone.
-            tracing::warn!("{what} is not ready: {fault}");
+            tracing::debug!("{what} is not ready: {fault}");
             Some(format!("{what} fails, see the host's log"))
         }
         Err(_) => Some(format!("{what} has not answered for {} seconds", ANSWER_TIMEOUT.as_secs())),

@@ -24,6 +24,7 @@ mod router;
 mod scrape;
 mod serve;
 mod state;
+mod store;
 mod tables;
 
 pub use append::AppendRequest;
@@ -40,4 +41,5 @@ pub use problem::Problem;
 pub use router::{openapi, router};
 pub use serve::serve;
 pub use state::Api;
+pub use store::{HoldStatus, StoreStatus};
 pub use tables::RowPage;

@@ -126,9 +126,23 @@ impl From<store::Error> for Problem {
                 tracing::error!("{detail}");
                 Self::new(Code::StoreCorrupt, detail).with("position", position.0)
             }
+            Error::Unknown { event_ids, .. } => {
+                tracing::warn!("{detail}");
+                let ids: Vec<String> = event_ids.iter().map(ToString::to_string).collect();
+                Self::new(
+                    Code::AppendUnknown,
+                    "the event store was lost while it committed: the append may be done, or not; repeat it with the `event_ids` given here, which is safe whatever came of it",
+                )
+                .with("event_ids", ids)
+            }
             // What the database says may name files and statements: it is for the log alone.
-            Error::Database(_) | Error::Closed => {
-                tracing::error!("{detail}");
+            Error::Away(_) | Error::Database(_) | Error::Closed => {
+                // That it is away is told by those who wait for it, once.
+                if fault.is_away() {
+                    tracing::debug!("{detail}");
+                } else {
+                    tracing::error!("{detail}");
+                }
                 Self::new(Code::StoreUnavailable, "the event store does not answer: try again, or see the host's log")
             }
         }

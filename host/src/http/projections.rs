@@ -78,8 +78,13 @@ pub(super) fn those_there_are<'a>(known: impl Iterator<Item = &'a str>) -> Strin
 }
 
 pub(super) fn read_model_failed(fault: &Error) -> Problem {
-    // What the database says may name files and statements: it is for the log alone.
-    tracing::error!("{fault}");
+    // What the database says may name files and statements: it is for the log alone, which is
+    // told once that it is away by those who wait for it.
+    if fault.is_away() {
+        tracing::debug!("{fault}");
+    } else {
+        tracing::error!("{fault}");
+    }
     Problem::new(Code::ReadModelUnavailable, "the read models do not answer: try again, or see the host's log")
 }
 

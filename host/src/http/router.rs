@@ -18,7 +18,7 @@ use super::problem::as_problem;
 use super::state::{Api, Shared};
 use super::{
     Code, Problem, append, auth, events, guard, health, live, metrics, operate, operations, plugins, progress,
-    projections, tables,
+    projections, store, tables,
 };
 
 /// All routes, for a caller that serves them itself.
@@ -37,6 +37,7 @@ fn closed_routes() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(append::append, events::of_aggregate))
         .routes(routes!(events::list))
+        .routes(routes!(store::show))
         .routes(routes!(live::live))
         .routes(routes!(projections::list))
         .routes(routes!(projections::show))

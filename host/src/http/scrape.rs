@@ -5,8 +5,9 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use crate::event::Timestamp;
 use crate::projection::{Board, Phase, Status};
-use crate::store::Store;
+use crate::store::{Hold, Store};
 
 const PHASES: [Phase; 9] = [
     Phase::Rebuilding,
@@ -38,6 +39,14 @@ impl Collector for Standing {
             MetricType::Gauge,
         )?;
         ConstGauge::new(signed(head.0)).encode(gauge)?;
+        let held = encoder.encode_descriptor(
+            "tail_held_seconds",
+            "How long an append that has not ended keeps later ones from being read; 0 if none does",
+            None,
+            MetricType::Gauge,
+        )?;
+        let seconds = |hold: Hold| Timestamp::now().seconds_since(hold.since).max(0.0);
+        ConstGauge::new(self.store.hold().map_or(0.0, seconds)).encode(held)?;
         let statuses = self.board.statuses(head);
         let mut family =
             |name: &str, help: &str, value: fn(&Status) -> f64| each(&mut encoder, &statuses, name, help, value);

@@ -8,6 +8,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, broadcast, mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::pages::{Error, Page, Pages};
+use crate::database::Outage;
 use crate::event::Position;
 
 /// Pages of the tail that a projection may be late by before it has to catch up on its own.
@@ -17,7 +18,7 @@ const TAIL_PAGES: usize = 16;
 const PAGES_AHEAD: usize = 2;
 
 /// How long the tail waits after the store failed.
-const RETRY: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_millis(500);
 
 /// The one reader of new events. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -69,16 +70,25 @@ impl Tail {
     }
 
     async fn follow(&self, poll: Duration) {
+        let outage = Outage::of("the event store can't be read");
         loop {
-            if let Err(fault) = self.follow_once(poll).await {
-                tracing::warn!(error = %fault, "the event store can't be read, trying again");
-                tokio::time::sleep(RETRY).await;
+            match self.follow_once(poll, &outage).await {
+                Ok(()) => outage.is_well(),
+                Err(fault) => {
+                    outage.failed(fault);
+                    tokio::time::sleep(RETRY).await;
+                }
             }
         }
     }
 
-    async fn follow_once(&self, poll: Duration) -> Result<(), Error> {
+    async fn follow_once(&self, poll: Duration, outage: &Outage) -> Result<(), Error> {
         let position = *self.position.borrow();
+        if outage.lasts() {
+            // Else nothing would be heard of it until there is an event.
+            self.reader.store().refresh_head().await?;
+            outage.is_well();
+        }
         self.reader.store().wait_beyond(position, poll).await?;
         let _open = self.gate.lock().await;
         self.hand_out(self.reader.store().head()).await

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +19,7 @@ use super::writer::Commits;
 use crate::change::{Cells, Changes, Keys, Manifest, VersionId};
 use crate::event::{Batch, Position, Timestamp};
 use crate::guest::{Fault, Gone};
-use crate::read_model::{Checkpoint, Commit, Error as ReadModelError, ReadModel, TableChanges};
+use crate::read_model::{Checkpoint, Commit, Error as ReadModelError, Prepared, ReadModel, TableChanges};
 use crate::route::{Partition, route};
 
 /// A checkpoint that no row goes with is written this late at the most: a projection
@@ -86,6 +86,11 @@ pub(super) struct Run {
     pub(super) rows: RowSource,
     pub(super) read_model: ReadModel,
     pub(super) commits: Commits,
+    /// What it holds of its partition, and where the last commit that was handed over puts that.
+    pub(super) prepared: Prepared,
+    pub(super) at: Position,
+    /// Changes when the database was lost for a moment.
+    pub(super) losses: watch::Receiver<u64>,
     pub(super) board: Board,
     /// Holds it back while it is built beside a live version.
     pub(super) throttle: Option<Throttle>,
@@ -124,6 +129,10 @@ impl Run {
                 // A commit has failed: `finish` says why.
                 () = self.commits.ended() => return Ok(()),
                 page = self.feed.next() => page?,
+                () = lost(&mut self.losses) => {
+                    self.expect_all().await?;
+                    continue;
+                }
                 () = sleep_until(idle_at) => {
                     self.write_idle().await?;
                     continue;
@@ -137,6 +146,13 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// Checks that all is there that was committed. Else rows would be missing until there is
+    /// something to commit, which finds it too.
+    async fn expect_all(&mut self) -> Result<(), Stop> {
+        self.commits.flush().await?;
+        Ok(self.read_model.expect_at(&self.prepared, self.at).await?)
     }
 
     /// 'Caught up' is said of what is committed, not of what is on its way.
@@ -276,6 +292,7 @@ impl Run {
 
     async fn push(&mut self, commit: Commit) -> Result<(), ReadModelError> {
         self.idle = None;
+        self.at = commit.checkpoint.position;
         self.commits.push(commit).await
     }
 
@@ -327,6 +344,13 @@ async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
+    }
+}
+
+async fn lost(losses: &mut watch::Receiver<u64>) {
+    // Of a file there is nobody who would tell.
+    if losses.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 

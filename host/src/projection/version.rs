@@ -18,6 +18,7 @@ use super::status::{Board, Phase, Problem};
 use super::throttle::Throttle;
 use super::writer::Commits;
 use crate::change::{Digest, Manifest, VersionId};
+use crate::database::Outage;
 use crate::event::{Position, Timestamp};
 use crate::guest::Fault;
 use crate::limits::Limits;
@@ -26,7 +27,7 @@ use crate::route::Partition;
 
 /// How long to wait before trying again: first and last, doubling in between.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
-const RETRY_LAST: Duration = Duration::from_secs(30);
+const RETRY_LAST: Duration = Duration::from_secs(2);
 
 /// How long is waited for other hosts, before it is looked again how far they have come.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -116,6 +117,8 @@ pub(super) struct Version {
     pub(super) pause: Duration,
     /// It waits so long before it runs again.
     pub(super) retry_after: Option<Duration>,
+    /// What the log was told of its failures.
+    outage: Outage,
     /// So many partitions are wanted, if not those that there are.
     pub(super) wanted_partitions: Option<u32>,
     /// Code that was started already, and who waits for it to run.
@@ -134,7 +137,8 @@ pub(super) struct Incoming {
 impl Version {
     pub(super) fn new(around: Surroundings, id: VersionId, code: Code, resting: Option<Phase>) -> Self {
         let (wanted_partitions, incoming) = (None, None);
-        Self { around, id, code, resting, pause: RETRY_FIRST, retry_after: None, wanted_partitions, incoming }
+        let outage = Outage::of(format!("projection {id}"));
+        Self { around, id, code, resting, pause: RETRY_FIRST, retry_after: None, outage, wanted_partitions, incoming }
     }
 
     /// Runs until told to end, or until the host ends.
@@ -183,7 +187,7 @@ impl Version {
                 Stop::Broken(fault) => {
                     let came_further = self.around.board.position(&self.id) > before;
                     let pause = if came_further { RETRY_FIRST } else { self.pause };
-                    tracing::warn!(projection = %self.id, "{fault}; trying again in {pause:?}");
+                    self.outage.failed(&fault);
                     self.set_phase(Phase::Retrying, Some(broken(fault)));
                     self.retry_after = Some(pause);
                     self.pause = (pause * 2).min(RETRY_LAST);
@@ -342,18 +346,20 @@ impl Version {
         let mut granted = self.around.leases.watch();
         let wanted = granted.borrow_and_update().of(&self.id, count);
         let mut runs = JoinSet::new();
+        let losses = self.around.read_model.losses();
         for &number in &wanted {
             let leased = self.around.read_model.lease(&self.id, number, self.code.digest).await?;
             let Some(prepared) = leased else { continue };
             let instance = self.arrived();
             let mut run = match self.set_up(record, &prepared, Partition { number, count }, until, instance).await {
-                Ok(run) => run,
+                Ok(run) => Run { losses: losses.clone(), ..run },
                 Err(stop) => {
                     interrupt.cancel();
                     runs.join_all().await;
                     return Ok(stop);
                 }
             };
+            self.outage.is_well();
             let interrupt = interrupt.clone();
             runs.spawn(async move { run.run(&interrupt).await });
         }
@@ -428,6 +434,9 @@ impl Version {
             feed: Feed::new(around.pages.clone(), around.tail.clone(), record.upcasters, position, until),
             rows: RowSource::new(around.read_model.clone(), self.id.clone(), &manifest.tables, &limits, begun_now),
             read_model: around.read_model.clone(),
+            prepared: prepared.clone(),
+            at: position,
+            losses: around.read_model.losses(),
             commits: Commits::start(writer, around.board.clone(), self.id.clone(), partition.number),
             board: around.board.clone(),
             throttle: beside.then(|| Throttle::new(around.board.clone(), &around.limits)),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::change::{Name, VersionId};
-use crate::database::{Concern, Database, Dialect, Error as DatabaseError};
+use crate::database::{Concern, Database, Dialect, Error as DatabaseError, is_lost};
 
 macro_rules! migration {
     ($number:literal, $name:literal, $file:literal) => {
@@ -50,6 +50,10 @@ pub enum Error {
     #[error("projection {id}: another host has taken it over, so nothing more is written here")]
     Fenced { id: VersionId },
     #[error(
+        "projection {id}: the database was killed, and has lost the last commits, as is allowed to it; what is missing is folded again"
+    )]
+    Receded { id: VersionId },
+    #[error(
         "projection {id} declares other tables than it was built with ({difference}): raise its version, so that it is built anew beside the old one, or put the tables back as they were"
     )]
     TablesChanged { id: VersionId, difference: String },
@@ -82,6 +86,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the database is away: the same may work when it is back.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Database(fault) if is_lost(fault))
+    }
+
     /// The stable code of this fault.
     #[must_use]
     pub fn code(&self) -> &'static str {

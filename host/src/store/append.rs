@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Store;
@@ -13,7 +14,7 @@ use super::head::Head;
 use super::import::{self, ImportFault};
 use super::insert::{NewRow, insert};
 use super::known::Known;
-use crate::database::{Database, Dialect, Durability, is_passing, is_taken};
+use crate::database::{Database, Dialect, Durability, Outage, is_lost, is_passing, is_taken};
 use crate::event::{ImportedEvent, Invalid, NewEvent, Position, StoredEvent, Timestamp};
 
 /// Appends that go into one transaction, and so share one sync to disk.
@@ -21,6 +22,12 @@ const APPENDS_PER_COMMIT: usize = 64;
 
 /// How often a transaction is tried again that another one stood in the way of.
 const TRIES: u32 = 20;
+
+/// How often one is tried again over which a connection was lost before anything was done.
+const TRIES_LOST: u32 = 2;
+
+/// How long those who appended wait at the most until it is known how far all can be read.
+const LOOK_MAX: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What the caller believes the aggregate's version to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +76,26 @@ pub enum Error {
     Corrupt { position: Position, reason: String },
     #[error("the event store failed: {0}")]
     Database(#[source] sqlx::Error),
+    #[error("the event store is away, and nothing was done: {0}")]
+    Away(String),
+    #[error(
+        "the event store was lost while it committed ({reason}): the append may be done, or not. Repeat it with the same event ids, which is safe whatever came of it"
+    )]
+    Unknown { reason: String, event_ids: Vec<Uuid> },
     #[error("the event store is closed")]
     Closed,
+}
+
+impl Error {
+    /// Whether the database is away: the same may work when it is back.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Away(_) | Self::Unknown { .. } => true,
+            Self::Database(fault) => is_lost(fault),
+            _ => false,
+        }
+    }
 }
 
 impl From<sqlx::Error> for Error {
@@ -95,6 +120,8 @@ pub(super) struct Append {
     /// The id of each event: the one that was given, or a new one.
     event_ids: Vec<Uuid>,
     at: Timestamp,
+    /// When it was asked for.
+    since: Instant,
 }
 
 impl Store {
@@ -104,6 +131,7 @@ impl Store {
     /// # Errors
     /// [`Error::Conflict`] if the aggregate is not at `expected`;
     /// [`Error::IdReused`] if an event id is taken by another event;
+    /// [`Error::Unknown`] if the database was lost while it committed;
     /// [`Error::Invalid`] and others if the events are not fit to be stored.
     pub async fn append(
         &self,
@@ -131,6 +159,7 @@ impl Store {
             event_ids: events.iter().map(|event| event.event_id.unwrap_or_else(Uuid::now_v7)).collect(),
             events,
             at: Timestamp::now(),
+            since: Instant::now(),
         };
         let (reply, answer) = oneshot::channel();
         self.appends.send(Request::Append { append, reply }).await.map_err(|_| Error::Closed)?;
@@ -143,6 +172,29 @@ impl Store {
 pub(super) struct Appender {
     database: Database,
     head: Arc<Head>,
+    outage: Outage,
+}
+
+/// Why nothing was written, as far as is known.
+#[derive(Debug)]
+enum Failure {
+    /// For certain, nothing was.
+    Before(sqlx::Error),
+    /// The database was lost while it committed.
+    Unknown(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(fault: sqlx::Error) -> Self {
+        Self::Before(fault)
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Before(fault) | Self::Unknown(fault)) = self;
+        fault.fmt(f)
+    }
 }
 
 /// What is to come of a request, once all is written.
@@ -164,7 +216,7 @@ enum Writes {
 
 impl Appender {
     pub(super) fn new(database: Database, head: Arc<Head>) -> Self {
-        Self { database, head }
+        Self { database, head, outage: Outage::of("events can't be appended") }
     }
 
     pub(super) async fn run(self, mut requests: mpsc::Receiver<Request>) {
@@ -179,12 +231,13 @@ impl Appender {
     }
 
     /// Commits `requests` together. If that fails each one is tried for itself, so that one
-    /// which the database does not take does not take its neighbours along.
+    /// which the database does not take does not take its neighbours along; but not if the
+    /// database is away, for then none is to blame.
     async fn commit(&self, requests: Vec<Request>) {
         match self.write(&requests).await {
             Ok((outcomes, positions)) => self.answer(requests, outcomes, &positions).await,
-            Err(fault) if requests.len() == 1 => {
-                requests.into_iter().for_each(|request| request.fail(&fault.to_string()));
+            Err(failure) if requests.len() == 1 || failure.is_outage() => {
+                requests.into_iter().for_each(|request| request.fail(&failure));
             }
             Err(_) => {
                 for request in requests {
@@ -193,7 +246,7 @@ impl Appender {
                     let [request] = one;
                     match written {
                         Ok((outcomes, positions)) => self.answer(vec![request], outcomes, &positions).await,
-                        Err(fault) => request.fail(&fault.to_string()),
+                        Err(failure) => request.fail(&failure),
                     }
                 }
             }
@@ -207,7 +260,7 @@ impl Appender {
             (Dialect::Sqlite, Some(&last)) => self.head.reached(last),
             // An earlier position may still be on its way, from another appender. That this is
             // looked up is of no interest to those who wait here; it is looked up again.
-            (_, Some(_)) => drop(self.head.refresh().await),
+            (_, Some(_)) => drop(tokio::time::timeout(LOOK_MAX, self.head.refresh()).await),
         }
         for (request, outcome) in requests.into_iter().zip(outcomes) {
             request.answer(outcome, positions);
@@ -216,24 +269,48 @@ impl Appender {
 
     /// Writes `requests`, or nothing of them. What other transactions did meanwhile is looked
     /// at anew: an aggregate may have gone on, an id may be taken.
-    async fn write(&self, requests: &[Request]) -> sqlx::Result<(Vec<Outcome>, Vec<Position>)> {
-        let mut tries = 0;
+    async fn write(&self, requests: &[Request]) -> Result<(Vec<Outcome>, Vec<Position>), Failure> {
+        let (mut tries, mut losses) = (0, 0);
         loop {
             match self.write_once(requests).await {
-                Err(fault) if (is_taken(&fault) || is_passing(&fault)) && tries < TRIES => tries += 1,
-                written => return written,
+                Err(Failure::Before(fault)) if (is_taken(&fault) || is_passing(&fault)) && tries < TRIES => tries += 1,
+                Err(Failure::Before(fault)) if is_lost(&fault) && losses < TRIES_LOST => losses += 1,
+                Err(failure) => {
+                    if failure.is_outage() {
+                        self.outage.failed(&failure);
+                    }
+                    return Err(failure);
+                }
+                written => {
+                    self.outage.is_well();
+                    return written;
+                }
             }
         }
     }
 
-    async fn write_once(&self, requests: &[Request]) -> sqlx::Result<(Vec<Outcome>, Vec<Position>)> {
-        let mut transaction = self.database.begin(Durability::Full).await?;
+    async fn write_once(&self, requests: &[Request]) -> Result<(Vec<Outcome>, Vec<Position>), Failure> {
+        // Nobody waits for longer, however many came before.
+        let oldest = requests.iter().filter_map(Request::since).min().unwrap_or_else(Instant::now);
+        let deadline = oldest + self.database.wait_max();
+        let mut transaction = self.database.begin_by(Durability::Full, deadline).await?;
         let mut known = Known::look_up(&mut transaction, self.database.flavour(), requests).await?;
         let mut rows = Vec::new();
         let outcomes: Vec<Outcome> = requests.iter().map(|request| request.decide(&mut known, &mut rows)).collect();
         let positions = insert(&mut transaction, &rows).await?;
-        transaction.commit().await?;
+        let committed = transaction.commit().await;
+        committed.map_err(|fault| if is_lost(&fault) { Failure::Unknown(fault) } else { Failure::Before(fault) })?;
         Ok((outcomes, positions))
+    }
+}
+
+impl Failure {
+    /// Whether it is the database that is to blame.
+    fn is_outage(&self) -> bool {
+        match self {
+            Self::Before(fault) => is_lost(fault),
+            Self::Unknown(_) => true,
+        }
     }
 }
 
@@ -267,12 +344,28 @@ impl Request {
         }
     }
 
-    fn fail(self, fault: &str) {
+    /// When it was asked for; none of an import, which may take its time.
+    fn since(&self) -> Option<Instant> {
         match self {
-            Self::Append { reply, .. } => {
-                drop(reply.send(Err(Error::Database(sqlx::Error::Protocol(fault.to_owned())))));
+            Self::Append { append, .. } => Some(append.since),
+            Self::Import { .. } => None,
+        }
+    }
+
+    fn fail(self, failure: &Failure) {
+        match (self, failure) {
+            (Self::Append { append, reply }, Failure::Unknown(fault)) => {
+                drop(reply.send(Err(Error::Unknown { reason: fault.to_string(), event_ids: append.event_ids })));
             }
-            Self::Import { reply, .. } => drop(reply.send(Err(ImportFault::failed(fault)))),
+            (Self::Append { reply, .. }, Failure::Before(fault)) => {
+                let fault = fault.to_string();
+                drop(reply.send(Err(if failure.is_outage() {
+                    Error::Away(fault)
+                } else {
+                    Error::Database(sqlx::Error::Protocol(fault))
+                })));
+            }
+            (Self::Import { reply, .. }, failure) => drop(reply.send(Err(ImportFault::failed(&failure.to_string())))),
         }
     }
 }

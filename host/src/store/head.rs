@@ -15,14 +15,18 @@ use crate::database::{Database, Dialect, query};
 use crate::event::{Position, Timestamp};
 
 /// How long is waited before looking again: first, and at most while an appender is in flight
-/// or when nothing has come for a while.
+/// or when nothing has come for a while. In between it is a part of the time that it is quiet,
+/// and what comes is late by no more than that part.
 const LOOK_FIRST: Duration = Duration::from_millis(2);
 const LOOK_IN_FLIGHT: Duration = Duration::from_millis(50);
-const LOOK_IDLE: Duration = Duration::from_secs(1);
+const LOOK_IDLE: Duration = Duration::from_secs(2);
+const LOOK_PART: u32 = 5;
 
 /// An appender that is in flight for so long is worth a word.
 const HOLD_MIN: Duration = Duration::from_secs(1);
-/// … and a line in the log, again and again.
+/// … and who that is may change.
+const NAMES_AGAIN: Duration = Duration::from_secs(5);
+/// … and worth a line in the log, again and again.
 const ALERT_FIRST: Duration = Duration::from_secs(5);
 const ALERT_AGAIN: Duration = Duration::from_secs(60);
 
@@ -60,11 +64,15 @@ pub(super) struct Head {
     /// What was seen of the gates so far; whoever looks holds it.
     gates: tokio::sync::Mutex<mysql::Gates>,
     held: Mutex<Held>,
+    /// When somebody began to look last. Those who wait look in turns.
+    looked: Mutex<Instant>,
 }
 
 #[derive(Debug, Default)]
 struct Held {
     hold: Option<(Hold, Instant)>,
+    /// When those were looked up who hold it.
+    named: Option<Instant>,
     alerted: Option<Instant>,
 }
 
@@ -76,6 +84,7 @@ impl Head {
             woken: Notify::new(),
             gates: tokio::sync::Mutex::default(),
             held: Mutex::default(),
+            looked: Mutex::new(Instant::now()),
         };
         head.refresh().await?;
         Ok(head)
@@ -122,6 +131,11 @@ impl Head {
     }
 
     async fn look(&self) -> sqlx::Result<Look> {
+        self.try_to_look().await.inspect_err(|fault| self.database.note(fault))
+    }
+
+    async fn try_to_look(&self) -> sqlx::Result<Look> {
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let look = match self.database.dialect() {
             Dialect::Sqlite => {
                 let mut connection = self.database.read().await?;
@@ -142,30 +156,33 @@ impl Head {
     pub(super) async fn wait_beyond(&self, position: Position, poll: Duration) -> sqlx::Result<Position> {
         let is_file = self.database.dialect() == Dialect::Sqlite;
         let mut known = self.known.subscribe();
-        let mut pause = if is_file { poll } else { LOOK_FIRST.min(poll) };
+        let (mut quiet_since, mut was_in_flight) = (Instant::now(), false);
         loop {
             let head = *known.borrow_and_update();
             if head > position {
                 return Ok(head);
             }
-            let look = tokio::select! {
+            let pause = if is_file { poll } else { pause(quiet_since.elapsed(), was_in_flight, poll) };
+            let is_woken = tokio::select! {
                 changed = known.changed() => {
                     changed.map_err(|_| sqlx::Error::PoolClosed)?;
                     continue;
                 }
-                () = self.woken.notified() => {
-                    let look = self.look().await?;
-                    pause = LOOK_FIRST.min(poll);
-                    look
-                }
-                () = tokio::time::sleep(pause) => self.look().await?,
+                () = self.woken.notified() => true,
+                () = tokio::time::sleep(pause) => false,
             };
+            let look = if is_woken || self.last_look().elapsed() >= pause { self.look().await? } else { continue };
+            if is_woken || look.in_flight != was_in_flight {
+                (quiet_since, was_in_flight) = (Instant::now(), look.in_flight);
+            }
             if !is_file {
-                let most = if look.in_flight { LOOK_IN_FLIGHT } else { LOOK_IDLE.max(poll) };
-                pause = (pause * 3 / 2).min(most);
                 self.alert().await?;
             }
         }
+    }
+
+    fn last_look(&self) -> Instant {
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn hold(&self) -> Option<Hold> {
@@ -180,7 +197,7 @@ impl Head {
             *held = Held::default();
         } else if is_new {
             let hold = Hold { at: look.safe, since: Timestamp::now(), sessions: Vec::new() };
-            *held = Held { hold: Some((hold, Instant::now())), alerted: None };
+            *held = Held { hold: Some((hold, Instant::now())), named: None, alerted: None };
         }
     }
 
@@ -189,10 +206,9 @@ impl Head {
         let due = {
             let held = self.held();
             let lasts = held.hold.as_ref().map(|(_, since)| since.elapsed()).unwrap_or_default();
-            match held.alerted {
-                None => lasts > HOLD_MIN,
-                Some(last) => last.elapsed() > ALERT_AGAIN || (lasts > ALERT_FIRST && last.elapsed() > ALERT_FIRST),
-            }
+            let is_due = |last: Option<Instant>, again: Duration| last.is_none_or(|last| last.elapsed() > again);
+            (lasts > HOLD_MIN && is_due(held.named, NAMES_AGAIN))
+                || (lasts > ALERT_FIRST && is_due(held.alerted, ALERT_AGAIN))
         };
         if !due {
             return Ok(());
@@ -205,10 +221,11 @@ impl Head {
         // Not every user may see the sessions of others.
         let sessions = sessions.unwrap_or_else(|fault| vec![format!("a session that this user can't see ({fault})")]);
         let mut held = self.held();
-        held.alerted = Some(Instant::now());
-        let Some((hold, since)) = held.hold.as_mut() else { return Ok(()) };
+        let Held { hold: Some((hold, since)), named, alerted } = &mut *held else { return Ok(()) };
         hold.sessions = sessions;
-        if since.elapsed() > ALERT_FIRST {
+        *named = Some(Instant::now());
+        if since.elapsed() > ALERT_FIRST && alerted.is_none_or(|last| last.elapsed() > ALERT_AGAIN) {
+            *alerted = Some(Instant::now());
             tracing::warn!(
                 position = hold.at.0,
                 seconds = since.elapsed().as_secs(),
@@ -224,6 +241,12 @@ impl Head {
         // Each change is one assignment.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How long to wait before looking again, when nothing has changed for `quiet`.
+fn pause(quiet: Duration, in_flight: bool, poll: Duration) -> Duration {
+    let most = if in_flight { LOOK_IN_FLIGHT } else { LOOK_IDLE.max(poll) };
+    (quiet / LOOK_PART).clamp(LOOK_FIRST.min(poll), most)
 }
 
 /// Wakes the head whenever the database notifies of an append, as long as the store is used.

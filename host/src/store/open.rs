@@ -68,7 +68,7 @@ impl Store {
     /// Waits until there is an event after `position`: at once when this process appends it,
     /// or the database notifies of it; else it is looked for, at intervals that grow from a few
     /// milliseconds while nothing happens. `poll` is the longest on a file; a server is asked
-    /// once a second at the least.
+    /// every two seconds at the least.
     ///
     /// # Errors
     /// If the database can't be read.

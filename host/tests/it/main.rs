@@ -6,18 +6,25 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod admission;
+mod away;
 mod comparison;
 mod copies;
 mod deploy_examples;
 mod deployment;
+#[path = "../crash/dice.rs"]
+#[expect(dead_code, reason = "the tests that kill hosts use more of it")]
+mod dice;
 mod floats;
 mod folder;
 mod guests;
 mod history;
+mod hold;
 mod hostile;
 mod hosts;
+mod idle;
 mod lamp;
 mod lies;
+mod outage;
 mod place;
 mod refusals;
 mod replay;

@@ -56,20 +56,26 @@ impl Place {
 
     /// One in a database of its own; none if no such server is given.
     pub(crate) fn of_kind(kind: &str, limits: Limits) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
+        match kind {
+            "postgres" => Some(Self::on_server(&std::env::var("FANTASCOPE_TEST_POSTGRES").ok()?, limits)),
+            "mariadb" => Some(Self::on_server(&std::env::var("FANTASCOPE_TEST_MARIADB").ok()?, limits)),
+            _ => {
+                let folder = tempfile::tempdir().unwrap();
+                let url = format!("sqlite:{}", folder.path().join("store.sqlite").display());
+                Some(Self { folder, limits, url })
+            }
+        }
+    }
+
+    /// One in a database of its own on the server whose administration is at `server`.
+    pub(crate) fn on_server(server: &str, limits: Limits) -> Self {
         let name = format!("t_{}", uuid::Uuid::now_v7().simple());
-        let url = match kind {
-            "postgres" => {
-                let server = std::env::var("FANTASCOPE_TEST_POSTGRES").ok()?;
-                format!("{server}?options[search_path]={name}")
-            }
-            "mariadb" => {
-                let server = std::env::var("FANTASCOPE_TEST_MARIADB").ok()?;
-                format!("{}/{name}", server.rsplit_once('/')?.0)
-            }
-            _ => format!("sqlite:{}", folder.path().join("store.sqlite").display()),
+        let url = if server.starts_with("postgres") {
+            format!("{server}?options[search_path]={name}")
+        } else {
+            format!("{}/{name}", server.rsplit_once('/').unwrap().0)
         };
-        Some(Self { folder, limits, url })
+        Self { folder: tempfile::tempdir().unwrap(), limits, url }
     }
 
     /// Another folder on the same database.
@@ -122,6 +128,11 @@ impl Place {
 
     /// Runs `guests`, upcasters among them or not.
     pub(crate) async fn start(&self, guests: &[&str]) -> Host {
+        self.start_over(None, guests).await
+    }
+
+    /// The same, over a store that is somewhere else.
+    pub(crate) async fn start_over(&self, store: Option<Store>, guests: &[&str]) -> Host {
         let sandbox = self.sandbox();
         let admitted: Vec<Admitted> = guests.iter().map(|name| sandbox.admit(&guest(name)).unwrap()).collect();
         let upcasters = admitted.iter().filter_map(|admitted| match &admitted.kind {
@@ -130,7 +141,10 @@ impl Place {
         });
         let upcasters = Upcasters::new(upcasters.collect()).unwrap();
         let database = self.database().await;
-        let store = Store::open(&database, &self.limits).await.unwrap();
+        let store = match store {
+            Some(store) => store,
+            None => Store::open(&database, &self.limits).await.unwrap(),
+        };
         let read_model = ReadModel::open(&database).await.unwrap();
         let projections = Projections::new(Resources {
             store: store.clone(),

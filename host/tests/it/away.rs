@@ -1,0 +1,125 @@
+//! What a host answers while its database is away, and afterwards.
+
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use fantascope::http::{self, Api};
+use fantascope::limits::Limits;
+use fantascope::projection::Phase;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use crate::outage::server;
+use crate::place::Place;
+use crate::servers::{Durability, Kind};
+use crate::stage::{POLICY, Stage, slides};
+
+/// How long anything waits for a connection, and some more.
+const ANSWERED: Duration = Duration::from_secs(12);
+
+/// A server that comes back is found again within this.
+const BACK: Duration = Duration::from_secs(20);
+
+struct Client(axum::Router);
+
+impl Client {
+    async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+        let request = Request::builder().method(method).uri(path).header("host", "127.0.0.1:7711");
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let request = request.header("content-type", "application/json").body(body).unwrap();
+        let began = Instant::now();
+        let answer = self.0.clone().oneshot(request).await.unwrap();
+        let status = answer.status().as_u16();
+        let bytes = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        println!("{method} {path}: {status} after {:?}", began.elapsed());
+        assert!(began.elapsed() < ANSWERED, "{method} {path} hangs");
+        (status, serde_json::from_slice(&bytes).unwrap_or_default())
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        self.ask("GET", path, None).await
+    }
+
+    async fn append(&self) -> (u16, Value) {
+        let body = json!({ "events": [{ "event_type": "Slide", "event_data": { "n": 1 } }] });
+        self.ask("POST", "/v1/aggregates/Show/s-0/events", Some(body)).await
+    }
+}
+
+/// What the host serves.
+pub(crate) fn api(stage: &Stage) -> Api {
+    Api {
+        store: stage.store.clone(),
+        read_model: stage.read_model.clone(),
+        board: stage.deployments.projections().board(),
+        deployments: stage.deployments.clone(),
+        limits: Limits::default(),
+        token: None,
+        actor: "a test".to_owned(),
+    }
+}
+
+async fn is_away_and_comes_back(kind: Kind) {
+    let Some(mut server) = server(kind, Durability::Full) else { return };
+    let place = Place::on_server(&server.url(kind.administration()), Limits::default());
+    let stage = Stage::open(place, POLICY).await;
+    stage.append(3).await;
+    stage.deploy(slides(1, "sum", 1)).await.unwrap();
+    stage.reaches("v1", Phase::Following).await;
+    let client = Client(http::router(api(&stage)));
+    assert_eq!(client.get("/readyz").await.0, 200);
+    assert_eq!(client.get("/v1/store").await, (200, json!({ "head": 15, "hold": null })));
+
+    server.kill().unwrap();
+    let (status, problem) = client.get("/readyz").await;
+    assert_eq!((status, problem["code"].as_str()), (503, Some("not_ready")), "{problem}");
+    let reasons = problem["reasons"].to_string();
+    assert!(reasons.contains("the event store") && reasons.contains("the read models"), "{reasons}");
+    assert_eq!(client.get("/livez").await.0, 200);
+    assert_eq!(client.get("/v1/store").await.0, 200);
+    let path = "/v1/projections/slides/tables/counts";
+    let answers = tokio::join!(
+        client.get("/v1/events"),
+        client.get(path),
+        client.get("/v1/projections"),
+        client.append(),
+        client.append(),
+        async {
+            // It comes while another one is waiting already.
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            client.append().await
+        }
+    );
+    let code = |(status, problem): &(u16, Value)| (*status, problem["code"].as_str().unwrap_or_default().to_owned());
+    let unavailable = |what: &str| (503, format!("{what}_unavailable"));
+    assert_eq!(code(&answers.0), unavailable("store"));
+    assert_eq!(code(&answers.1), unavailable("read_model"));
+    assert_eq!(code(&answers.2), unavailable("read_model"));
+    for answer in [&answers.3, &answers.4, &answers.5] {
+        assert_eq!(code(answer), unavailable("store"));
+    }
+
+    server.restart().unwrap();
+    let began = Instant::now();
+    while client.get("/readyz").await.0 != 200 {
+        assert!(began.elapsed() < BACK, "it is not ready again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    println!("{kind}: ready {:?} after it was back", began.elapsed());
+    assert_eq!(client.append().await.0, 201);
+    let status = stage.reaches("v1", Phase::Following).await;
+    println!("{kind}: follows {:?} after it was back", began.elapsed());
+    assert_eq!(status.error, None);
+    assert_eq!(stage.shown().await["s-0"], (4, 7));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_whose_postgres_is_away_says_so_and_goes_on_later() {
+    is_away_and_comes_back(Kind::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_whose_mariadb_is_away_says_so_and_goes_on_later() {
+    is_away_and_comes_back(Kind::MariaDb).await;
+}

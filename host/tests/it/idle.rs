@@ -1,0 +1,97 @@
+//! A host that has nothing to do leaves its database alone, or nearly so.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use fantascope::database::{Database, query};
+use fantascope::limits::Limits;
+use fantascope::projection::Phase;
+
+use crate::outage::server;
+use crate::place::{Place, Raw};
+use crate::servers::{Durability, Kind, Server};
+use crate::stage::{POLICY, Stage, slides};
+
+const WATCHED: Duration = Duration::from_secs(10);
+
+/// Of all sorts together.
+const STATEMENTS_PER_SECOND_MAX: f64 = 2.0;
+
+async fn run(raw: &Raw, sql: &'static str) {
+    query(sql).execute(&mut raw.0.read().await.unwrap()).await.unwrap();
+}
+
+/// Has the server write down every statement.
+async fn write_down(kind: Kind, raw: &Raw) {
+    match kind {
+        Kind::Postgres => {
+            run(raw, "ALTER SYSTEM SET log_statement = 'all'").await;
+            run(raw, "SELECT pg_reload_conf()").await;
+        }
+        Kind::MariaDb => {
+            run(raw, "SET GLOBAL log_output = 'TABLE'").await;
+            run(raw, "SET GLOBAL general_log = 'ON'").await;
+        }
+    }
+}
+
+/// What was written down so far.
+async fn written(kind: Kind, raw: &Raw, server: &Server) -> Vec<String> {
+    match kind {
+        Kind::Postgres => {
+            let log = std::fs::read(server.folder().join("log")).unwrap();
+            let log = String::from_utf8_lossy(&log).into_owned();
+            let statement = |line: &str| {
+                let (_, line) = line.split_once("LOG:  ")?;
+                let text = line
+                    .strip_prefix("statement: ")
+                    .or_else(|| line.strip_prefix("execute ")?.split_once(": ").map(|(_, text)| text));
+                text.map(str::to_owned)
+            };
+            log.lines().filter_map(statement).collect()
+        }
+        Kind::MariaDb => {
+            let sql = "SELECT CAST(argument AS CHAR) AS argument FROM mysql.general_log \
+                       WHERE command_type IN ('Query', 'Execute') AND argument NOT LIKE '%general_log%'";
+            raw.rows(sql).await.iter().map(|row| row.get::<String>("argument").unwrap()).collect()
+        }
+    }
+}
+
+async fn leaves_alone(kind: Kind) {
+    let Some(server) = server(kind, Durability::None) else { return };
+    let administration = server.url(kind.administration());
+    let place = Place::on_server(&administration, Limits::default());
+    let stage = Stage::open(place, POLICY).await;
+    stage.append(3).await;
+    stage.deploy(slides(1, "sum", 1)).await.unwrap();
+    stage.reaches("v1", Phase::Following).await;
+    let raw = Raw(Database::at(&administration).await.unwrap());
+    write_down(kind, &raw).await;
+    // What was begun comes to its end, and pauses grow.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let before = written(kind, &raw, &server).await.len();
+    tokio::time::sleep(WATCHED).await;
+    let statements = written(kind, &raw, &server).await.split_off(before);
+    let mut sorts: BTreeMap<String, usize> = BTreeMap::new();
+    for statement in &statements {
+        *sorts.entry(statement.chars().take(90).collect()).or_default() += 1;
+    }
+    let per_second = statements.len() as f64 / WATCHED.as_secs_f64();
+    println!("{kind}: {per_second} a second: {sorts:#?}");
+    assert!(!statements.is_empty(), "it looks now and then");
+    assert!(per_second <= STATEMENTS_PER_SECOND_MAX, "{per_second} a second: {sorts:#?}");
+    // It wakes as fast as ever.
+    stage.append(1).await;
+    stage.reaches("v1", Phase::Following).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_host_leaves_postgres_alone() {
+    leaves_alone(Kind::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_host_leaves_mariadb_alone() {
+    leaves_alone(Kind::MariaDb).await;
+}
