@@ -195,7 +195,7 @@ impl Database {
     /// If the server is away.
     pub async fn listen(&self, channel: &str) -> sqlx::Result<Option<PgListener>> {
         let Engine::Postgres(pools) = &self.engine else { return Ok(None) };
-        let mut listener = PgListener::connect_with(&pools.readers).await?;
+        let mut listener = PgListener::connect_with(&pools.listeners).await?;
         listener.listen(channel).await?;
         Ok(Some(listener))
     }

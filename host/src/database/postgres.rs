@@ -12,6 +12,9 @@ use super::{Connections, Error};
 const OLDEST: i64 = 150_000;
 const OLDEST_NAME: &str = "15";
 
+/// Listeners of one host: one for appends, and one for what other hosts change.
+const LISTENERS: u32 = 2;
+
 /// Statements that a connection keeps prepared.
 const STATEMENTS: usize = 256;
 
@@ -20,6 +23,8 @@ const STATEMENTS: usize = 256;
 pub(super) struct Pools {
     pub(super) readers: PgPool,
     pub(super) writers: PgPool,
+    /// Connections that listen, and are never given back.
+    pub(super) listeners: PgPool,
     pub(super) losses: Losses,
     pub(super) wait_max: Duration,
 }
@@ -68,7 +73,8 @@ impl Pools {
                 })
                 .connect_lazy_with(options.clone())
         };
-        Ok(Self { readers: pool(connections.readers()), writers: pool(connections.writers()), losses, wait_max })
+        let (readers, writers) = (pool(connections.readers()), pool(connections.writers()));
+        Ok(Self { readers, writers, listeners: pool(LISTENERS), losses, wait_max })
     }
 }
 

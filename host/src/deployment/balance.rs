@@ -62,6 +62,7 @@ mod tests {
             id: VersionId { projection: "lamp".parse().expect("a name"), version: 1, generation: 1 },
             partition: number,
             owner: (owner != '.').then(|| (owner.to_string(), format!("host {owner}"))),
+            epoch: 1,
             building: false,
             position: Position(0),
             at: Timestamp(0),

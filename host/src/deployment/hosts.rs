@@ -83,6 +83,7 @@ impl Deployments {
                     // Somebody was at work here, or the database is away.
                     Ok(false) | Err(_) => LOOK_SOON,
                 };
+                let pause = pause.min(self.membership.lease / 4);
                 tokio::time::sleep(LOOK_MIN).await;
                 let change = async {
                     match &mut changes {
@@ -121,6 +122,8 @@ impl Deployments {
         let has = |id: &VersionId| self.projections.has(id);
         self.projections.leases().grant(balance(&look, self.read_model.host(), has, &mut life.free));
         self.show_others(&look);
+        self.look_at_raised(&look).await;
+        self.read_model.settle_left_over().await;
         self.projections.leases().looked();
         Ok(is_all)
     }
@@ -139,6 +142,17 @@ impl Deployments {
             }
         }
         Ok(())
+    }
+
+    /// Lets versions that this host folds, and that another one has set back or resumed, begin anew.
+    async fn look_at_raised(&self, look: &Look) {
+        for unit in &look.units {
+            let is_mine = unit.owner.as_ref().is_some_and(|(owner, _)| owner == self.read_model.host());
+            let is_raised = || self.projections.leases().is_raised(&(unit.id.clone(), unit.partition), unit.epoch);
+            if is_mine && is_raised() && !self.projections.board().is_paused(&unit.id) {
+                self.projections.resume(&unit.id).await;
+            }
+        }
     }
 
     /// Shows how far others have come.

@@ -54,6 +54,7 @@ impl Deployments {
             stop: tokio_util::sync::CancellationToken::new(),
         };
         this.join().await?;
+        this.read_model.settle_all().await?;
         for interrupted in this.read_model.interrupt_operations().await? {
             tracing::warn!(
                 "operation {} ({} of {}) was interrupted: nothing of it was done",

@@ -41,6 +41,9 @@ pub enum Code {
     TablesChanged,
     RowsDiffer,
     NameTaken,
+    NameTooLong,
+    ViewInUse,
+    ViewBusy,
     VersionLower,
     VersionLive,
     VersionNotReady,
@@ -122,6 +125,11 @@ impl Code {
             }
             Self::TablesChanged => ("tables_changed", StatusCode::CONFLICT, "The version was built with other tables"),
             Self::RowsDiffer => ("rows_differ", StatusCode::CONFLICT, "The bytes make other rows"),
+            Self::NameTooLong => {
+                ("name_too_long", StatusCode::UNPROCESSABLE_ENTITY, "A name is too long for the database")
+            }
+            Self::ViewInUse => ("view_in_use", StatusCode::CONFLICT, "Views of others are made of this one"),
+            Self::ViewBusy => ("view_busy", StatusCode::CONFLICT, "Somebody keeps a view from being switched"),
             Self::NameTaken => ("name_taken", StatusCode::CONFLICT, "A name of a table is taken"),
             Self::VersionLower => ("version_lower", StatusCode::CONFLICT, "A higher version is live"),
             Self::VersionLive => ("version_live", StatusCode::CONFLICT, "The version is live"),

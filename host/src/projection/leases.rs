@@ -3,8 +3,8 @@
 //! Whoever belongs to the hosts (`deployment`) grants; versions obey. Without anybody who
 //! grants, as in a trial, all may be folded.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -26,6 +26,8 @@ pub struct Leases {
     asked: Arc<Notify>,
     /// How often it was looked how things are.
     looks: watch::Sender<u64>,
+    /// The epochs under which this host folds, or did last.
+    held: Arc<Mutex<BTreeMap<UnitId, i64>>>,
 }
 
 /// All, or some.
@@ -38,7 +40,12 @@ pub enum Granted {
 
 impl Default for Leases {
     fn default() -> Self {
-        Self { granted: watch::channel(Arc::new(Granted::All)).0, asked: Arc::default(), looks: watch::channel(0).0 }
+        Self {
+            granted: watch::channel(Arc::new(Granted::All)).0,
+            asked: Arc::default(),
+            looks: watch::channel(0).0,
+            held: Arc::default(),
+        }
     }
 }
 
@@ -63,6 +70,18 @@ impl Leases {
             }
             is_new
         });
+    }
+
+    /// Notes that `unit` is folded here under `epoch`.
+    pub(super) fn holds(&self, unit: UnitId, epoch: i64) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(unit, epoch);
+    }
+
+    /// Whether somebody has raised the epoch of `unit` to `epoch` since it was taken over here.
+    #[must_use]
+    pub fn is_raised(&self, unit: &UnitId, epoch: i64) -> bool {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.get(unit).is_some_and(|&held| held < epoch)
     }
 
     /// What is granted, and what will be.

@@ -346,10 +346,12 @@ impl Version {
         let mut granted = self.around.leases.watch();
         let wanted = granted.borrow_and_update().of(&self.id, count);
         let mut runs = JoinSet::new();
+        let sets = self.around.pages.upcasters().latest();
         let losses = self.around.read_model.losses();
         for &number in &wanted {
-            let leased = self.around.read_model.lease(&self.id, number, self.code.digest).await?;
+            let leased = self.around.read_model.lease(&self.id, number, self.code.digest, sets).await?;
             let Some(prepared) = leased else { continue };
+            self.around.leases.holds((self.id.clone(), number), prepared.epoch);
             let instance = self.arrived();
             let mut run = match self.set_up(record, &prepared, Partition { number, count }, until, instance).await {
                 Ok(run) => Run { losses: losses.clone(), ..run },

@@ -44,6 +44,8 @@ pub struct Unit {
     pub partition: u32,
     /// The host that folds it, if that is alive: what it is called here, and for people.
     pub owner: Option<(String, String)>,
+    /// Grows with every owner, and whenever its owner is to look at it anew.
+    pub epoch: i64,
     /// Whether its version is being built.
     pub building: bool,
     /// How far it has come, and when that was noted.
@@ -201,7 +203,7 @@ impl ReadModel {
         let now = self.dialect().now();
         let rows = query(format!(
             "SELECT r.revision, (SELECT count(*) FROM fantascope_hosts a WHERE a.expires_at > {now}) AS hosts, \
-             c.projection, c.version, c.generation, c.\"partition\", c.position, c.updated_at, c.state, h.host, h.name \
+             c.projection, c.version, c.generation, c.\"partition\", c.epoch, c.position, c.updated_at, c.state, h.host, h.name \
              FROM fantascope_revision r LEFT JOIN (SELECT k.*, v.state FROM fantascope_checkpoints k \
                 JOIN fantascope_versions v ON v.projection = k.projection AND v.version = k.version \
                     AND v.generation = k.generation AND v.state <> 'retired') c ON 1 = 1 \
@@ -219,11 +221,19 @@ impl ReadModel {
     }
 
     /// Takes a partition of a version over: the commits of whoever held it fail from now on.
-    /// Gives nothing if another host that is alive holds it.
+    /// Gives nothing if another host that is alive holds it. `sets` is the number of the last
+    /// set of upcasters that this host knows of.
     ///
     /// # Errors
-    /// [`Error::UnknownVersion`] if it is not there.
-    pub async fn lease(&self, id: &VersionId, partition: u32, digest: Digest) -> Result<Option<Prepared>, Error> {
+    /// [`Error::UnknownVersion`] if it is not there; [`Error::Fenced`] if a later set of
+    /// upcasters is in force, which must be known first.
+    pub async fn lease(
+        &self,
+        id: &VersionId,
+        partition: u32,
+        digest: Digest,
+        sets: u32,
+    ) -> Result<Option<Prepared>, Error> {
         let mut transaction = self.database.begin(Durability::Full).await?;
         let now = self.dialect().now();
         let taken = query(format!(
@@ -245,6 +255,12 @@ impl ReadModel {
         let row = row.bind(id.projection.to_string()).bind(id.version).bind(id.generation).bind(partition);
         let row = row.optional(&mut transaction).await?.ok_or_else(|| Error::UnknownVersion { id: id.clone() })?;
         let (checkpoint, epoch) = (checkpoint_of(&row)?, row.get("epoch")?);
+        // Whoever adds a set raises the epochs: it did so before the row above was taken, and is
+        // seen here, or it takes it away again.
+        let latest = query("SELECT coalesce(max(number), 0) AS number FROM fantascope_upcaster_sets");
+        if latest.one(&mut transaction).await?.number("number")? > sets {
+            return Err(Error::Fenced { id: id.clone() });
+        }
         transaction.commit().await?;
         Ok(is_mine.then(|| Prepared { id: id.clone(), partition, digest, checkpoint, epoch }))
     }
@@ -287,6 +303,7 @@ fn unit(row: &Row) -> Result<Unit, Error> {
         id: id_of(row)?,
         partition: row.number("partition")?,
         owner,
+        epoch: row.get("epoch")?,
         building: row.get::<String>("state")? == "building",
         position: Position::from_sql(row.get("position")?),
         at: Timestamp(row.get("updated_at")?),

@@ -1,6 +1,7 @@
 //! The read models as a whole.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 use uuid::Uuid;
 
@@ -115,6 +116,8 @@ pub struct ReadModel {
     pub(super) database: Database,
     /// What this host is called among those that share the database.
     pub(super) host: Arc<str>,
+    /// Projections whose views do not show yet what is recorded, for somebody was in the way.
+    pub(super) unsettled: Arc<Mutex<BTreeSet<Name>>>,
 }
 
 impl ReadModel {
@@ -124,7 +127,7 @@ impl ReadModel {
     /// If the database can't be migrated.
     pub async fn open(database: &Database) -> Result<Self, DatabaseError> {
         database.migrate(&CONCERN).await?;
-        Ok(Self { database: database.clone(), host: Uuid::now_v7().to_string().into() })
+        Ok(Self { database: database.clone(), host: Uuid::now_v7().to_string().into(), unsettled: Arc::default() })
     }
 
     /// The database that they are in.

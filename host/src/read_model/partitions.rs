@@ -31,6 +31,13 @@ impl ReadModel {
         .bind(count)
         .execute(&mut writing)
         .await?;
+        // Whoever folds one of them looks anew how many there are.
+        query("UPDATE fantascope_checkpoints SET epoch = epoch + 1 WHERE projection = ? AND version = ? AND generation = ?")
+            .bind(id.projection.to_string())
+            .bind(id.version)
+            .bind(id.generation)
+            .execute(&mut writing)
+            .await?;
         for partition in u32::try_from(before.checkpoints.len()).unwrap_or(u32::MAX)..count {
             insert_checkpoint(&mut writing, id, partition, first).await?;
         }

@@ -73,7 +73,7 @@ impl ReadModel {
                 self.create(manifest, &NewVersion::plain(digest), operation).await?.0
             }
         };
-        self.lease(&id, 0, digest).await?.ok_or(Error::Fenced { id })
+        self.lease(&id, 0, digest, u32::MAX).await?.ok_or(Error::Fenced { id })
     }
 
     /// Makes the tables of a new version, or of a new generation of one that is there.
@@ -115,7 +115,7 @@ impl ReadModel {
         };
         let number = note(&mut writing, &operation, Outcome::Running).await?;
         writing.commit().await?;
-        self.settle(&id.projection).await?;
+        self.settle(&id.projection).await;
         Ok((id, number))
     }
 
@@ -198,7 +198,8 @@ impl ReadModel {
         let operation = NewOperation { from, to: Some(green.digest), position: Some(green.position()), ..operation };
         note(&mut writing, &operation, Outcome::Done).await?;
         writing.commit().await?;
-        self.settle(&id.projection).await
+        self.settle(&id.projection).await;
+        Ok(())
     }
 
     /// Lets `digest` run `id` from now on.
@@ -227,6 +228,13 @@ impl ReadModel {
         let mut writing = self.begin().await?;
         for id in ids {
             update(&mut writing, id, "paused = ?", paused).await?;
+            // Whoever folds it, or has given it up for a fault, looks at it anew.
+            query("UPDATE fantascope_checkpoints SET epoch = epoch + 1 WHERE projection = ? AND version = ? AND generation = ?")
+                .bind(id.projection.to_string())
+                .bind(id.version)
+                .bind(id.generation)
+                .execute(&mut writing)
+                .await?;
             let operation =
                 NewOperation { version: Some(id.version), generation: Some(id.generation), ..operation.clone() };
             note(&mut writing, &operation, Outcome::Done).await?;
@@ -259,7 +267,8 @@ impl ReadModel {
             .await?;
         note(&mut writing, &operation, Outcome::Done).await?;
         writing.commit().await?;
-        self.settle(&id.projection).await
+        self.settle(&id.projection).await;
+        Ok(())
     }
 
     /// Drops the tables of `id`, which must not be live.
@@ -297,7 +306,8 @@ impl ReadModel {
         note(&mut writing, &operation, Outcome::Done).await?;
         forget_unused_plugins(&mut writing).await?;
         writing.commit().await?;
-        self.settle(&id.projection).await
+        self.settle(&id.projection).await;
+        Ok(())
     }
 
     async fn make_table(&self, writing: &mut Writing, id: &VersionId, table: &TableDefinition) -> Result<(), Error> {

@@ -80,24 +80,56 @@ impl ReadModel {
     }
 
     /// Lets tables and views of `projection` follow what is recorded, on MySQL; elsewhere they
-    /// changed with it.
+    /// changed with it. What is recorded holds: if somebody is in the way of the views, they
+    /// follow later, by [`ReadModel::settle_left_over`].
+    pub(super) async fn settle(&self, projection: &Name) {
+        if self.dialect() != Dialect::MySql {
+            return;
+        }
+        for _ in 0..TRIES {
+            match self.settle_once(projection).await {
+                Ok(()) => {
+                    self.unsettled().remove(projection);
+                    return;
+                }
+                Err(Error::Database(fault)) if is_passing(&fault) => {}
+                Err(fault) => {
+                    tracing::warn!(%projection, "its views do not show yet what is recorded, trying again: {fault}");
+                    break;
+                }
+            }
+        }
+        if self.unsettled().insert(projection.clone()) {
+            tracing::warn!(%projection, "somebody who has read its views does not end: they show later what is live");
+        }
+    }
+
+    /// Lets views follow that could not before.
+    pub async fn settle_left_over(&self) {
+        let left: Vec<Name> = self.unsettled().iter().cloned().collect();
+        for projection in left {
+            self.settle(&projection).await;
+        }
+    }
+
+    /// Lets all views follow what is recorded: a host that was killed may have left some behind.
     ///
     /// # Errors
-    /// If the database fails, or those who read a view keep it for too long.
-    pub(super) async fn settle(&self, projection: &Name) -> Result<(), Error> {
+    /// If the database fails.
+    pub async fn settle_all(&self) -> Result<(), Error> {
         if self.dialect() != Dialect::MySql {
             return Ok(());
         }
-        let mut tries = 0;
-        loop {
-            match self.settle_once(projection).await {
-                Err(Error::Database(fault)) if is_passing(&fault) && tries < TRIES => tries += 1,
-                Err(Error::Database(fault)) if is_passing(&fault) => {
-                    return Err(Error::ViewBusy { view: format!("{projection}_…") });
-                }
-                settled => return settled,
-            }
+        let rows = query("SELECT DISTINCT projection FROM fantascope_versions");
+        for row in rows.all(&mut self.database.read().await?).await? {
+            self.settle(&super::record::parse_name(&row.get::<String>("projection")?)?).await;
         }
+        Ok(())
+    }
+
+    fn unsettled(&self) -> std::sync::MutexGuard<'_, std::collections::BTreeSet<Name>> {
+        // Each change is one call to the set.
+        self.unsettled.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     async fn settle_once(&self, projection: &Name) -> Result<(), Error> {

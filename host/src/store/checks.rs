@@ -1,7 +1,7 @@
 //! What the store depends on in the database, and others can change: looked at when it is opened.
 
 use super::mysql::GATES;
-use crate::database::{Database, Dialect, Error, Link, Session as _, query};
+use crate::database::{Database, Dialect, Error, Flavour, Link, Session as _, query};
 
 /// Looks whether positions are given out as `postgres` and `mysql` need it.
 pub(super) async fn check(database: &Database) -> Result<(), Error> {
@@ -71,9 +71,15 @@ async fn check_mysql(database: &Database) -> sqlx::Result<Option<String>> {
         // Not every user may ask.
         let prepared = sqlx::raw_sql("XA RECOVER").fetch_all(session).await.map_or(0, |found| found.len());
         if prepared > 0 {
+            let harm = match database.flavour() {
+                Flavour::MySql => "no later event can be read before it is committed or rolled back",
+                Flavour::MariaDb => {
+                    "projections can miss its events, for MariaDB gives the locks of a transaction back when it is \
+                     prepared: end it, rebuild the projections, and do not append within XA"
+                }
+            };
             tracing::warn!(
-                "`{}` holds {prepared} prepared transactions (`XA RECOVER` lists them): if one of them has appended, \
-                 no later event can be read before it is committed or rolled back",
+                "`{}` holds {prepared} prepared transactions (`XA RECOVER` lists them): if one of them has appended, {harm}",
                 database.name()
             );
         }

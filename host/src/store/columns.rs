@@ -27,11 +27,56 @@ pub(super) struct Fields<'a> {
 #[derive(Default)]
 pub(super) struct Columns {
     batch: Batch,
+    bounds: Option<Bounds>,
+    bytes: usize,
+    is_full: bool,
     types: Dictionary<EventType>,
     aggregate_types: Dictionary<String>,
 }
 
+/// How large a page may be, unless a single event is larger.
+struct Bounds {
+    events: usize,
+    bytes: usize,
+}
+
 impl Columns {
+    /// For a page of at most so many events, and bytes of their payloads.
+    pub(super) fn bounded(events: usize, bytes: usize) -> Self {
+        Self { bounds: Some(Bounds { events, bytes }), ..Self::default() }
+    }
+
+    /// The most events that it takes.
+    pub(super) fn events_max(&self) -> i64 {
+        self.bounds.as_ref().map_or(i64::MAX, |bounds| i64::try_from(bounds.events).unwrap_or(i64::MAX))
+    }
+
+    /// Whether it takes no more.
+    pub(super) fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// Where its last row stands.
+    pub(super) fn last(&self) -> Option<Position> {
+        self.batch.positions.last().map(|&last| Position(last))
+    }
+
+    /// Adds a row as [`Columns::push`], unless the page would be too large by it. Says whether
+    /// there is room for more.
+    pub(super) fn push_within(&mut self, row: &Fields<'_>) -> Result<bool, Error> {
+        let bytes = row.event_data.len() + row.metadata.len();
+        if let Some(bounds) = &self.bounds {
+            if !self.batch.positions.is_empty() && self.bytes + bytes > bounds.bytes {
+                self.is_full = true;
+                return Ok(false);
+            }
+            self.is_full = self.batch.positions.len() + 1 >= bounds.events;
+        }
+        self.bytes += bytes;
+        self.push(row)?;
+        Ok(!self.is_full)
+    }
+
     /// Adds a row, which must stand behind the last one.
     pub(super) fn push(&mut self, row: &Fields<'_>) -> Result<(), Error> {
         let batch = &mut self.batch;

@@ -13,13 +13,14 @@ use std::time::{Duration, Instant};
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, Row as _};
 use time::PrimitiveDateTime;
+use tokio_stream::StreamExt as _;
 
 use super::Error;
 use super::columns::{Columns, Fields};
 use super::head::Look;
 use super::insert::{COLUMN_COUNT, COLUMNS, NewRow};
 use crate::database::{Dialect, Flavour, Session, date_time, micros, pieces, query};
-use crate::event::{Batch, Position};
+use crate::event::Position;
 
 /// Rows of one INSERT.
 const ROWS_PER_STATEMENT: usize = 256;
@@ -151,22 +152,28 @@ pub(super) async fn insert(connection: &mut MySqlConnection, rows: &[NewRow<'_>]
     Ok(positions)
 }
 
-/// All events after `after`, up to `up_to`.
-pub(super) async fn page(connection: &mut MySqlConnection, after: Position, up_to: Position) -> Result<Batch, Error> {
-    let rows = sqlx::query(
+/// The events after `after`, up to `ceiling`, as far as `columns` take them.
+pub(super) async fn page(
+    connection: &mut MySqlConnection,
+    after: Position,
+    ceiling: Position,
+    columns: &mut Columns,
+) -> Result<(), Error> {
+    let mut rows = sqlx::query(
         "SELECT position, event_id, event_type, event_version, aggregate_type, aggregate_id, aggregate_version, \
          event_timestamp, user_id, correlation_id, causation_id, metadata, event_data \
-         FROM events WHERE position > ? AND position <= ? ORDER BY position",
+         FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?",
     )
     .bind(after.to_sql())
-    .bind(up_to.to_sql())
-    .fetch_all(connection)
-    .await?;
-    let mut columns = Columns::default();
-    for row in &rows {
-        columns.push(&fields(row)?)?;
+    .bind(ceiling.to_sql())
+    .bind(columns.events_max())
+    .fetch(connection);
+    while let Some(row) = rows.next().await {
+        if !columns.push_within(&fields(&row?)?)? {
+            break;
+        }
     }
-    Ok(columns.into_batch())
+    Ok(())
 }
 
 fn fields(row: &MySqlRow) -> Result<Fields<'_>, Error> {

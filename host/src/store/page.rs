@@ -1,8 +1,12 @@
 //! Reading events in pages of columns.
 
+use super::columns::Columns;
 use super::{Error, Store, mysql, postgres, sqlite};
 use crate::database::{Connection, Dialect, Link, Session as _, query};
 use crate::event::{Batch, Position};
+
+/// The size of an event's payload on SQLite, in bytes.
+const BYTES: &str = "octet_length(event_data) + coalesce(octet_length(metadata), 0)";
 
 /// A run of the store without a gap.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,16 +26,23 @@ impl Store {
     /// If the database can't be read, or holds what no append of ours writes.
     pub async fn page(&self, after: Position, ceiling: Position) -> Result<Page, Error> {
         let mut connection = self.database.read().await?;
-        let up_to = self.page_end(&mut connection, after, ceiling).await?;
-        let events = match connection.link() {
-            Link::Sqlite(connection) => sqlite::page(connection, after, up_to).await?,
-            Link::Postgres(connection) => postgres::page(connection, after, up_to).await?,
-            Link::MySql(connection) => mysql::page(connection, after, up_to).await?,
-        };
-        Ok(Page { after, up_to, events })
+        if self.database.dialect() == Dialect::Sqlite {
+            let up_to = self.page_end(&mut connection, after, ceiling).await?;
+            let Link::Sqlite(connection) = connection.link() else { return Err(Error::Closed) };
+            return Ok(Page { after, up_to, events: sqlite::page(connection, after, up_to).await? });
+        }
+        let mut columns = Columns::bounded(self.limits.batch_events_max, self.limits.batch_bytes_max);
+        match connection.link() {
+            Link::Postgres(connection) => postgres::page(connection, after, ceiling, &mut columns).await?,
+            Link::MySql(connection) => mysql::page(connection, after, ceiling, &mut columns).await?,
+            Link::Sqlite(_) => return Err(Error::Closed),
+        }
+        // A page that is full ends at its last event; else there is none up to the ceiling.
+        let up_to = columns.last().filter(|_| columns.is_full()).unwrap_or(ceiling.max(after));
+        Ok(Page { after, up_to, events: columns.into_batch() })
     }
 
-    /// Where a page that starts after `after` ends, by the bounds on batches.
+    /// Where a page of a file ends that starts after `after`, by the bounds on batches.
     async fn page_end(
         &self,
         connection: &mut Connection,
@@ -40,8 +51,11 @@ impl Store {
     ) -> Result<Position, Error> {
         let events_max = i64::try_from(self.limits.batch_events_max).unwrap_or(i64::MAX);
         let bytes_max = i64::try_from(self.limits.batch_bytes_max).unwrap_or(i64::MAX);
-        let dialect = self.database.dialect();
-        let end = query(end_of_page(dialect)).bind(after.to_sql()).bind(ceiling.to_sql()).bind(events_max);
+        let end = query(format!(
+            "SELECT max(position) AS last, coalesce(sum(bytes), 0) AS bytes FROM (SELECT position, {BYTES} AS bytes \
+             FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?) t"
+        ));
+        let end = end.bind(after.to_sql()).bind(ceiling.to_sql()).bind(events_max);
         let end = end.one(connection).await?;
         let Some(last) = end.get::<Option<i64>>("last")? else { return Ok(ceiling.max(after)) };
         if end.get::<i64>("bytes")? <= bytes_max {
@@ -50,29 +64,9 @@ impl Store {
         // Rare, and dear: the page is cut where the sum of the payloads passes the bound.
         let cut = query(format!(
             "SELECT coalesce(max(CASE WHEN total <= ? THEN position END), min(position)) AS cut FROM (SELECT position, \
-             sum({}) OVER (ORDER BY position) AS total FROM events WHERE position > ? AND position <= ?) t",
-            bytes_of(dialect)
+             sum({BYTES}) OVER (ORDER BY position) AS total FROM events WHERE position > ? AND position <= ?) t"
         ));
         let cut = cut.bind(bytes_max).bind(after.to_sql()).bind(last).one(connection).await?;
         Ok(Position::from_sql(cut.get("cut")?))
     }
-}
-
-fn end_of_page(dialect: Dialect) -> String {
-    let sum =
-        dialect.pick("coalesce(sum(bytes), 0)", "coalesce(sum(bytes), 0)", "CAST(coalesce(sum(bytes), 0) AS SIGNED)");
-    format!(
-        "SELECT max(position) AS last, {sum} AS bytes FROM (SELECT position, {} AS bytes FROM events \
-         WHERE position > ? AND position <= ? ORDER BY position LIMIT ?) t",
-        bytes_of(dialect)
-    )
-}
-
-/// The size of an event's payload, in bytes.
-fn bytes_of(dialect: Dialect) -> &'static str {
-    dialect.pick(
-        "octet_length(event_data) + coalesce(octet_length(metadata), 0)",
-        "octet_length(event_data::text) + coalesce(octet_length(metadata::text), 0)",
-        "octet_length(event_data) + coalesce(octet_length(metadata), 0)",
-    )
 }

@@ -8,6 +8,7 @@
 
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _, ValueRef as _};
+use tokio_stream::StreamExt as _;
 use uuid::Uuid;
 
 use super::Error;
@@ -15,7 +16,7 @@ use super::columns::{Columns, Fields};
 use super::head::Look;
 use super::insert::{COLUMNS, NewRow};
 use crate::database::{PgInstant, Session, query};
-use crate::event::{Batch, Position, Timestamp};
+use crate::event::{Position, Timestamp};
 
 /// Where an append is made known of.
 pub(super) const CHANNEL: &str = "fantascope_events";
@@ -75,22 +76,28 @@ fn statement() -> String {
     )
 }
 
-/// All events after `after`, up to `up_to`.
-pub(super) async fn page(connection: &mut PgConnection, after: Position, up_to: Position) -> Result<Batch, Error> {
-    let rows = sqlx::query(
+/// The events after `after`, up to `ceiling`, as far as `columns` take them.
+pub(super) async fn page(
+    connection: &mut PgConnection,
+    after: Position,
+    ceiling: Position,
+    columns: &mut Columns,
+) -> Result<(), Error> {
+    let mut rows = sqlx::query(
         "SELECT position, event_id, event_type, event_version, aggregate_type, aggregate_id, aggregate_version, \
          event_timestamp, user_id, correlation_id, causation_id, metadata, event_data \
-         FROM events WHERE position > $1 AND position <= $2 ORDER BY position",
+         FROM events WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3",
     )
     .bind(after.to_sql())
-    .bind(up_to.to_sql())
-    .fetch_all(connection)
-    .await?;
-    let mut columns = Columns::default();
-    for row in &rows {
-        columns.push(&fields(row)?)?;
+    .bind(ceiling.to_sql())
+    .bind(columns.events_max())
+    .fetch(connection);
+    while let Some(row) = rows.next().await {
+        if !columns.push_within(&fields(&row?)?)? {
+            break;
+        }
     }
-    Ok(columns.into_batch())
+    Ok(())
 }
 
 /// The fields as they came, in the binary form of each type: that of `json` is its text.

@@ -114,6 +114,7 @@ async fn the_description_lists_every_route_of_the_contract() {
             "/v1/projections/{name}/rollback",
             "/v1/projections/{name}/tables/{table}",
             "/v1/projections/{name}/verify",
+            "/v1/store",
             "/v1/upcasters/{name}/rebuild",
         ]
     );
