@@ -188,6 +188,8 @@ impl Stage {
             }
         };
         assert!(tokio::time::timeout(PATIENCE, lives).await.is_ok(), "{label} is not live, but {}", self.live().await);
+        // On MySQL the views follow a moment later.
+        self.read_model.settle_all().await.unwrap();
     }
 
     /// What the stable name shows: per aggregate, events and total.
