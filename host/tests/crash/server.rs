@@ -137,6 +137,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         if let Some(child) = self.child.take() {
             kill(child);
+            if std::thread::panicking() {
+                println!("a host said:\n{}", self.rest());
+            }
         }
     }
 }
