@@ -57,7 +57,11 @@ impl Pools {
         let pool = |max: u32| {
             let settings = settings.clone();
             let pool = MySqlPoolOptions::new().max_connections(max).acquire_timeout(connections.wait_max);
-            let pool = pool.idle_timeout(connections.idle_transaction_max / 2);
+            // What the server would end is not kept so long.
+            let pool = match flavour {
+                Flavour::MariaDb => pool,
+                Flavour::MySql => pool.idle_timeout(connections.idle_transaction_max / 2),
+            };
             // A connection that is gone shows itself at the first statement, and is tried anew then.
             pool.test_before_acquire(false)
                 .after_connect(move |connection, _| {
