@@ -45,7 +45,8 @@ fn reach_all(kind: Kind) {
     let Some(ground) = Ground::of(kind) else { return };
     let hosts = [ground.host("one", ""), ground.host("two", "")];
     ground.run(&insert(kind, "s-1", 1, 1));
-    let [mut deployed, mut promoted, mut paused, mut resumed, mut cancelled] = std::array::from_fn(|_| Times::default());
+    let [mut deployed, mut promoted, mut paused, mut resumed, mut cancelled] =
+        std::array::from_fn(|_| Times::default());
     for round in 1..=rounds() {
         let (asked, other) = (&hosts[round as usize % 2], &hosts[1 - round as usize % 2]);
         std::thread::sleep(Duration::from_millis(u64::from(round) * 137 % 900));

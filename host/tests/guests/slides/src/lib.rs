@@ -63,7 +63,8 @@ impl ProjectionGuest for Slides {
     fn load(batch: Events) -> Result<Vec<Keys>, Failure> {
         let mut sums = Sums::new();
         for row in 0..batch.positions.len() {
-            let id = if mode() == "foreign" || mode() == "chain" { "everyone" } else { text(&batch.aggregate_ids, row) };
+            let id =
+                if mode() == "foreign" || mode() == "chain" { "everyone" } else { text(&batch.aggregate_ids, row) };
             let sum = sums.entry(id.to_owned()).or_default();
             let n = number(text(&batch.data, row)) * if mode() == "double" { 2 } else { 1 };
             // What came last counts, whatever was there before.
