@@ -88,18 +88,23 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<(Store, ReadModel)> 
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let events = open_database(&config.store.database).await.context("cannot open store.url")?;
+    let lease = config.hosts.lease;
+    let events = open_database(&config.store.database, lease).await.context("cannot open store.url")?;
     let rows = match &config.read_models.database {
         None => events.clone(),
-        Some(own) => open_database(own).await.context("cannot open read_models.url")?,
+        Some(own) => open_database(own, lease).await.context("cannot open read_models.url")?,
     };
     let store = Store::open(&events, &config.limits).await.context("cannot open the event store")?;
     let read_model = ReadModel::open(&rows).await.context("cannot open the read models")?;
     Ok((store, read_model))
 }
 
-async fn open_database(settings: &DatabaseSettings) -> Result<Database, DatabaseError> {
-    Database::open(&settings.address, &settings.connections).await
+async fn open_database(settings: &DatabaseSettings, lease: Duration) -> Result<Database, DatabaseError> {
+    let mut connections = settings.connections.clone();
+    // A host that was stopped amid a transaction keeps others from taking its work over until
+    // the server ends that: it must not outlast the lease.
+    connections.idle_transaction_max = connections.idle_transaction_max.min(lease);
+    Database::open(&settings.address, &connections).await
 }
 
 pub(super) fn sandbox(config: &Config) -> anyhow::Result<Sandbox> {

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Mutex;
+
 use super::balance::{Free, balance};
 use super::process::{default_name, identity, is_gone};
 use super::{Deployments, Fault};
@@ -15,6 +17,9 @@ use crate::read_model::{Changes, Identity, Look, State, VersionRecord};
 /// database notifies of changes, and where it does not.
 const LOOK_NOTIFIED: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(900);
+
+/// How often the lease is renewed while it lasts.
+const RENEWALS: u32 = 3;
 
 /// How soon it looks again if something was in the way.
 const LOOK_SOON: Duration = Duration::from_millis(200);
@@ -62,11 +67,20 @@ impl Deployments {
     /// Stays alive, and follows the others, until the host ends.
     pub(super) async fn belong(self) {
         let stop = self.stop.clone();
+        let renewed = Mutex::new(Instant::now());
+        // Looks may be farther apart than the lease lasts, and what is followed may take longer.
+        let stay = async {
+            loop {
+                tokio::time::sleep(self.membership.lease / RENEWALS / 2).await;
+                // Whoever looks next says what is in the way.
+                drop(self.stay_alive(&renewed).await);
+            }
+        };
         let live = async {
-            let mut life = Life { renewed: Instant::now(), followed: None, free: Free::new(), is_away: false };
+            let mut life = Life { followed: None, free: Free::new(), is_away: false };
             let mut changes = None;
             loop {
-                let done = self.live_on(&mut life).await;
+                let done = self.live_on(&mut life, &renewed).await;
                 life.note(&done);
                 if changes.is_none() {
                     changes = self.read_model.changes().await.ok();
@@ -98,18 +112,26 @@ impl Deployments {
                 }
             }
         };
-        stop.run_until_cancelled(live).await;
+        stop.run_until_cancelled(async { tokio::join!(live, stay) }).await;
     }
 
-    /// Says whether everything that others have changed is followed.
-    async fn live_on(&self, life: &mut Life) -> Result<bool, Fault> {
-        if life.renewed.elapsed() > self.membership.lease / 3 {
+    /// Renews the lease, if a third of it has passed.
+    async fn stay_alive(&self, renewed: &Mutex<Instant>) -> Result<(), Fault> {
+        let mut renewed = renewed.lock().await;
+        if renewed.elapsed() > self.membership.lease / RENEWALS {
+            let began = Instant::now();
             if !self.read_model.renew(self.membership.lease).await? {
                 tracing::warn!("this host was silent for longer than its lease, and others took over: it joins anew");
                 self.join().await?;
             }
-            life.renewed = Instant::now();
+            *renewed = began;
         }
+        Ok(())
+    }
+
+    /// Says whether everything that others have changed is followed.
+    async fn live_on(&self, life: &mut Life, renewed: &Mutex<Instant>) -> Result<bool, Fault> {
+        self.stay_alive(renewed).await?;
         let look = self.read_model.look().await?;
         if look.hosts > 1 {
             self.bury_the_dead(&look).await?;
@@ -234,7 +256,6 @@ impl Deployments {
 
 /// What a host remembers between two looks.
 struct Life {
-    renewed: Instant,
     /// What was changed is followed up to here.
     followed: Option<i64>,
     free: Free,

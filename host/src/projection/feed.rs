@@ -173,7 +173,9 @@ impl Feed {
                 Source::Ahead { pages, .. } => pages.recv().await.ok_or(Error::Closed)??,
                 Source::Tail(pages) => match pages.recv().await {
                     Ok(page) if page.up_to <= self.position => continue,
-                    Ok(page) if page.after <= self.position => page,
+                    Ok(page) if page.after == self.position => page,
+                    // Another host had come further than this one's tail, and its work was taken over.
+                    Ok(page) if page.after < self.position => Arc::new(page.beyond(self.position)),
                     // A gap: the tail was faster than this projection.
                     Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {
                         self.source = Source::Undecided;

@@ -35,6 +35,17 @@ pub(super) struct Page {
     pub(super) read_at: Timestamp,
 }
 
+impl Page {
+    /// What of it comes after `position`, which is within it.
+    pub(super) fn beyond(&self, position: Position) -> Self {
+        let first = self.events.positions.partition_point(|&known| known <= position.0);
+        let rows = first..self.events.len();
+        let rows: Vec<u32> = rows.map(|row| u32::try_from(row).unwrap_or(u32::MAX)).collect();
+        let poisoned = self.poisoned.iter().filter(|event| event.position > position).cloned().collect();
+        Self { after: position, events: Arc::new(self.events.gather(&rows)), poisoned, ..self.clone() }
+    }
+}
+
 /// Why no page comes.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {

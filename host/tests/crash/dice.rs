@@ -17,6 +17,12 @@ impl Dice {
         Self { seed, state: seed }
     }
 
+    /// Dice of their own for somebody who plays at the same time.
+    pub(crate) fn others(&mut self) -> Self {
+        let seed = self.below(1 << 48) as u64;
+        Self { seed, state: seed }
+    }
+
     /// From 0 to 1.
     pub(crate) fn roll(&mut self) -> f64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -1,4 +1,5 @@
-//! A host that is killed at random moments comes back to exactly the same read model.
+//! A host that is killed at random moments comes back to exactly the same read model, and of
+//! several hosts another one goes on.
 //!
 //! `FANTASCOPE_SOAK=1` kills more often. The seed of a failed run is in its message;
 //! `FANTASCOPE_SEED` runs it again.
@@ -9,6 +10,7 @@ mod host;
 mod look;
 mod requests;
 mod server;
+mod several;
 mod slides;
 
 use std::time::Duration;

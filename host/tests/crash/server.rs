@@ -5,6 +5,7 @@ use std::process::{Child, Command};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::host::{Killed, kill};
@@ -57,7 +58,8 @@ pub(crate) struct Address {
 
 /// A host that was started.
 pub(crate) struct Server {
-    child: Child,
+    /// None once it is killed.
+    child: Option<Child>,
     lines: Receiver<String>,
     /// What it has said so far.
     pub(crate) log: String,
@@ -70,7 +72,7 @@ impl Server {
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let (told, lines) = channel();
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| told.send(line)));
-        Self { child, lines, log: String::new() }
+        Self { child: Some(child), lines, log: String::new() }
     }
 
     /// Where it listens, if it does so within that time.
@@ -97,18 +99,48 @@ impl Server {
 
     /// Kills it, and gives all that it has said.
     pub(crate) fn kill(mut self) -> String {
-        let killed = kill(self.child);
-        assert_eq!(killed, Killed::Yes, "the host ended by itself:\n{}", self.log);
-        for line in &self.lines {
-            self.log.push_str(&line);
-            self.log.push('\n');
+        let killed = kill(self.child.take().expect("a process to kill"));
+        assert_eq!(killed, Killed::Yes, "the host ended by itself:\n{}", self.rest());
+        self.rest()
+    }
+
+    /// Sends it a signal, which it may not hear: `STOP` for one.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let number = self.child.as_ref().expect("a process").id();
+        let process = i32::try_from(number).ok().and_then(Pid::from_raw).expect("a process");
+        kill_process(process, signal).expect("a process to signal");
+    }
+
+    /// Waits until it has ended as it was told to, and gives all that it has said.
+    pub(crate) fn ends(mut self) -> String {
+        let status = self.child.take().expect("a process").wait().expect("its end");
+        assert!(status.success(), "{status}:\n{}", self.rest());
+        self.rest()
+    }
+
+    /// All that it has said, once it is gone.
+    fn rest(&mut self) -> String {
+        while let Ok(line) = self.lines.recv() {
+            self.note(&line);
         }
-        self.log
+        std::mem::take(&mut self.log)
     }
 
     fn note(&mut self, line: &str) {
         self.log.push_str(line);
         self.log.push('\n');
+    }
+}
+
+/// A test that has failed leaves no host behind.
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(child) = self.child.take() {
+            kill(child);
+            if std::thread::panicking() {
+                println!("a host said:\n{}", self.rest());
+            }
+        }
     }
 }
 

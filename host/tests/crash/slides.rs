@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 
 use fantascope::guest::{Sandbox, Settings, digest};
 use fantascope::limits::Limits;
@@ -24,7 +25,7 @@ pub(crate) struct Slides {
 impl Slides {
     /// Makes and compiles all of them, so that a host that gets one spends its time otherwise.
     pub(crate) fn compiled() -> Self {
-        let built = std::fs::read(folder().join("slides.wasm")).expect("a built guest");
+        let built = guest("slides");
         let program = PathBuf::from(env!("CARGO_BIN_EXE_fantascope"));
         let settings = Settings { program, cache: compiled(), limits: Limits::default() };
         let sandbox = Sandbox::new(settings).expect("a sandbox");
@@ -70,6 +71,21 @@ fn marked(built: &[u8], version: u32, doubles: bool, note: u32) -> Vec<u8> {
         (false, true) => "double",
         (false, false) => "plain",
     };
+    in_mode(built, version, mode, note)
+}
+
+/// The component of a version that does `mode`.
+pub(crate) fn slides(version: u32, mode: &str) -> Vec<u8> {
+    in_mode(&guest("slides"), version, mode, 0)
+}
+
+/// The bytes of a built guest or plugin.
+pub(crate) fn guest(name: &str) -> Vec<u8> {
+    static FOLDER: LazyLock<PathBuf> = LazyLock::new(folder);
+    std::fs::read(FOLDER.join(format!("{name}.wasm"))).expect("a built guest")
+}
+
+fn in_mode(built: &[u8], version: u32, mode: &str, note: u32) -> Vec<u8> {
     let marker = format!("slides:v={version:02};mode={mode:.<8};note={note:04};");
     let start = b"slides:v=";
     let at = built.windows(start.len()).position(|window| window == start).expect("a marker");

@@ -181,6 +181,30 @@ async fn other_code_of_the_same_version_takes_over_wherever_it_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_whose_tail_is_behind_folds_nothing_twice() {
+    let one = Stage::new().await;
+    deploy_versions(&one, 1).await;
+    one.reaches("v1", Phase::Following).await;
+    let two = one.beside().await;
+    let (held, tail) = two.deployments.projections().hold_tail().await;
+    one.append(10).await;
+    until("the first host has folded it", async || {
+        one.rows("slides__counts__v1g1").await.values().filter(|&&(events, _)| events == 10).count() == 5
+    })
+    .await;
+    let position = one.read_model.versions().await.unwrap()[0].position();
+    assert!(position > tail, "the second one has not read so far");
+    one.deployments.drain().await;
+    become_shares(&[&two], &[1, 0]).await;
+    // The next page of its tail begins with what the first one has folded.
+    two.append(3).await;
+    drop(held);
+    until("it is folded", async || two.read_model.versions().await.unwrap()[0].position() >= two.store.head()).await;
+    let rows = two.rows("slides__counts__v1g1").await;
+    assert!(rows.values().all(|&(events, _)| events == 13), "neither lost nor doubled: {rows:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn upcasters_hold_from_one_position_on_for_all_hosts() {
     let one = Stage::new().await;
     one.append(10).await;

@@ -19,6 +19,8 @@ type Sums = BTreeMap<String, (i64, i64)>;
 
 thread_local! {
     static LOADED: RefCell<Sums> = RefCell::default();
+    /// In a chain, the positions of a batch in the order in which they came.
+    static CAME: RefCell<Vec<u64>> = RefCell::default();
 }
 
 struct Slides;
@@ -37,7 +39,7 @@ impl ProjectionGuest for Slides {
         if mode() == "marked" {
             columns.push(column("version", ColumnType::Integer));
         }
-        let keyed_by = if mode() == "global" { Keying::Own } else { Keying::AggregateId };
+        let keyed_by = if mode() == "global" || mode() == "chain" { Keying::Own } else { Keying::AggregateId };
         let indexes = vec![vec!["total".to_owned()]];
         let table = |name: &str| TableDefinition {
             name: name.to_owned(),
@@ -61,7 +63,8 @@ impl ProjectionGuest for Slides {
     fn load(batch: Events) -> Result<Vec<Keys>, Failure> {
         let mut sums = Sums::new();
         for row in 0..batch.positions.len() {
-            let id = if mode() == "foreign" { "everyone" } else { text(&batch.aggregate_ids, row) };
+            let id =
+                if mode() == "foreign" || mode() == "chain" { "everyone" } else { text(&batch.aggregate_ids, row) };
             let sum = sums.entry(id.to_owned()).or_default();
             let n = number(text(&batch.data, row)) * if mode() == "double" { 2 } else { 1 };
             // What came last counts, whatever was there before.
@@ -74,6 +77,7 @@ impl ProjectionGuest for Slides {
         sums.keys().for_each(|id| push(&mut ids, id));
         let count = u32::try_from(sums.len()).unwrap_or(u32::MAX);
         LOADED.set(sums);
+        CAME.set(batch.positions.clone());
         let keys = Keys { count, columns: vec![column(Cells::Texts(ids))] };
         Ok(if mode() == "marked" { vec![keys.clone(), keys] } else { vec![keys] })
     }
@@ -94,7 +98,14 @@ impl ProjectionGuest for Slides {
             for (row, &(count, total)) in sums.values().enumerate() {
                 let present = existing[0].present[row] != 0 && mode() != "latest";
                 events.push(count + if present { known_events[known] } else { 0 });
-                totals.push(total + if present { known_totals[known] } else { 0 });
+                let before = if present { known_totals[known] } else { 0 };
+                // A sum of positions that is another one in any other order.
+                let chain = |sum: i64, &position: &u64| (sum * 31 + position as i64) % 1_000_000_007;
+                totals.push(if mode() == "chain" {
+                    CAME.with_borrow(|came| came.iter().fold(before, chain))
+                } else {
+                    total + before
+                });
                 known += usize::from(present);
                 push(&mut notes, "shown");
             }
