@@ -15,7 +15,6 @@ enum Way {
     /// It is killed, and the other one sees that its process is gone.
     Killed,
     /// It is killed, and the other one can't see that: it waits for the lease.
-    #[cfg_attr(not(feature = "fault-injection"), expect(dead_code, reason = "takes a host that is blind"))]
     KilledUnseen,
     /// It is told to end.
     Ended,
