@@ -16,7 +16,7 @@ use crate::event::Position;
 use crate::read_model::{Commit, Error, Writer};
 
 /// Batches that are folded but not committed yet, beside those that are being written.
-const COMMITS_WAITING: usize = 4;
+const COMMITS_WAITING: usize = 8;
 
 /// The rate is taken over this time.
 const RATE_WINDOW: Duration = Duration::from_secs(5);

@@ -27,28 +27,18 @@ pub(super) struct Fields<'a> {
 #[derive(Default)]
 pub(super) struct Columns {
     batch: Batch,
-    bounds: Option<Bounds>,
+    /// How many bytes its payloads may have, unless a single event is larger.
+    bytes_max: Option<usize>,
     bytes: usize,
     is_full: bool,
     types: Dictionary<EventType>,
     aggregate_types: Dictionary<String>,
 }
 
-/// How large a page may be, unless a single event is larger.
-struct Bounds {
-    events: usize,
-    bytes: usize,
-}
-
 impl Columns {
-    /// For a page of at most so many events, and bytes of their payloads.
-    pub(super) fn bounded(events: usize, bytes: usize) -> Self {
-        Self { bounds: Some(Bounds { events, bytes }), ..Self::default() }
-    }
-
-    /// The most events that it takes.
-    pub(super) fn events_max(&self) -> i64 {
-        self.bounds.as_ref().map_or(i64::MAX, |bounds| i64::try_from(bounds.events).unwrap_or(i64::MAX))
+    /// For a page whose payloads have at most so many bytes, unless a single event has more.
+    pub(super) fn bounded(bytes: usize) -> Self {
+        Self { bytes_max: Some(bytes), ..Self::default() }
     }
 
     /// Whether it takes no more.
@@ -65,16 +55,14 @@ impl Columns {
     /// there is room for more.
     pub(super) fn push_within(&mut self, row: &Fields<'_>) -> Result<bool, Error> {
         let bytes = row.event_data.len() + row.metadata.len();
-        if let Some(bounds) = &self.bounds {
-            if !self.batch.positions.is_empty() && self.bytes + bytes > bounds.bytes {
-                self.is_full = true;
-                return Ok(false);
-            }
-            self.is_full = self.batch.positions.len() + 1 >= bounds.events;
+        let is_first = self.batch.positions.is_empty();
+        if self.bytes_max.is_some_and(|bytes_max| !is_first && self.bytes + bytes > bytes_max) {
+            self.is_full = true;
+            return Ok(false);
         }
         self.bytes += bytes;
         self.push(row)?;
-        Ok(!self.is_full)
+        Ok(true)
     }
 
     /// Adds a row, which must stand behind the last one.

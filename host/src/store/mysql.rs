@@ -152,21 +152,20 @@ pub(super) async fn insert(connection: &mut MySqlConnection, rows: &[NewRow<'_>]
     Ok(positions)
 }
 
-/// The events after `after`, up to `ceiling`, as far as `columns` take them.
+/// The events after `after`, up to `up_to`, as far as `columns` take them.
 pub(super) async fn page(
     connection: &mut MySqlConnection,
     after: Position,
-    ceiling: Position,
+    up_to: Position,
     columns: &mut Columns,
 ) -> Result<(), Error> {
     let mut rows = sqlx::query(
         "SELECT position, event_id, event_type, event_version, aggregate_type, aggregate_id, aggregate_version, \
          event_timestamp, user_id, correlation_id, causation_id, metadata, event_data \
-         FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?",
+         FROM events WHERE position > ? AND position <= ? ORDER BY position",
     )
     .bind(after.to_sql())
-    .bind(ceiling.to_sql())
-    .bind(columns.events_max())
+    .bind(up_to.to_sql())
     .fetch(connection);
     while let Some(row) = rows.next().await {
         if !columns.push_within(&fields(&row?)?)? {

@@ -31,15 +31,34 @@ impl Store {
             let Link::Sqlite(connection) = connection.link() else { return Err(Error::Closed) };
             return Ok(Page { after, up_to, events: sqlite::page(connection, after, up_to).await? });
         }
-        let mut columns = Columns::bounded(self.limits.batch_events_max, self.limits.batch_bytes_max);
-        match connection.link() {
-            Link::Postgres(connection) => postgres::page(connection, after, ceiling, &mut columns).await?,
-            Link::MySql(connection) => mysql::page(connection, after, ceiling, &mut columns).await?,
-            Link::Sqlite(_) => return Err(Error::Closed),
+        let events_max = self.limits.batch_events_max as u64;
+        let mut columns = Columns::bounded(self.limits.batch_bytes_max);
+        let mut from = after;
+        loop {
+            // The range alone bounds how much is read, whatever plan a server makes that has no
+            // figures of the table yet: with a limit it may read and sort all that is left.
+            let up_to = Position(from.0.saturating_add(events_max)).min(ceiling);
+            match connection.link() {
+                Link::Postgres(connection) => postgres::page(connection, from, up_to, &mut columns).await?,
+                Link::MySql(connection) => mysql::page(connection, from, up_to, &mut columns).await?,
+                Link::Sqlite(_) => return Err(Error::Closed),
+            }
+            let up_to = match columns.last() {
+                Some(last) if columns.is_full() => last,
+                None if up_to < ceiling => {
+                    // Nothing but gaps: on to the next event there is.
+                    let next = query("SELECT min(position) AS next FROM events WHERE position > ? AND position <= ?");
+                    let next = next.bind(up_to.to_sql()).bind(ceiling.to_sql()).one(&mut connection).await?;
+                    let Some(next) = next.get::<Option<i64>>("next")? else {
+                        return Ok(Page { after, up_to: ceiling, events: Batch::default() });
+                    };
+                    from = Position::from_sql(next - 1);
+                    continue;
+                }
+                _ => up_to.max(after),
+            };
+            return Ok(Page { after, up_to, events: columns.into_batch() });
         }
-        // A page that is full ends at its last event; else there is none up to the ceiling.
-        let up_to = columns.last().filter(|_| columns.is_full()).unwrap_or(ceiling.max(after));
-        Ok(Page { after, up_to, events: columns.into_batch() })
     }
 
     /// Where a page of a file ends that starts after `after`, by the bounds on batches.

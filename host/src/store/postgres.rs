@@ -76,21 +76,20 @@ fn statement() -> String {
     )
 }
 
-/// The events after `after`, up to `ceiling`, as far as `columns` take them.
+/// The events after `after`, up to `up_to`, as far as `columns` take them.
 pub(super) async fn page(
     connection: &mut PgConnection,
     after: Position,
-    ceiling: Position,
+    up_to: Position,
     columns: &mut Columns,
 ) -> Result<(), Error> {
     let mut rows = sqlx::query(
         "SELECT position, event_id, event_type, event_version, aggregate_type, aggregate_id, aggregate_version, \
          event_timestamp, user_id, correlation_id, causation_id, metadata, event_data \
-         FROM events WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3",
+         FROM events WHERE position > $1 AND position <= $2 ORDER BY position",
     )
     .bind(after.to_sql())
-    .bind(ceiling.to_sql())
-    .bind(columns.events_max())
+    .bind(up_to.to_sql())
     .fetch(connection);
     while let Some(row) = rows.next().await {
         if !columns.push_within(&fields(&row?)?)? {
