@@ -4,8 +4,8 @@ use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, Connection as _, SqlSafeStr as _};
 
-use super::database::{Database, Durability, Engine};
 use super::fault::is_denied;
+use super::open::{Database, Durability, Engine};
 use super::{Dialect, Error, query};
 
 /// No other host migrates for longer.

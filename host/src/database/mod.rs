@@ -6,13 +6,13 @@
 
 mod address;
 mod connections;
-mod database;
 mod dialect;
 mod fault;
 mod insist;
 mod instant;
 mod migrate;
 mod mysql;
+mod open;
 mod outage;
 mod pieces;
 mod postgres;
@@ -23,12 +23,12 @@ mod sqlite;
 
 pub use address::{Address, without_password};
 pub use connections::Connections;
-pub use database::{Database, Durability};
 pub use dialect::{Dialect, quote};
 pub use fault::{Error, is_lost, is_passing, is_taken};
 pub use instant::{PgInstant, date_time, micros};
 pub use migrate::Concern;
 pub use mysql::Flavour;
+pub use open::{Database, Durability};
 pub use outage::Outage;
 pub(crate) use pieces::pieces;
 pub use query::{Cell, Query, Row, Value, query};

@@ -158,7 +158,7 @@ impl ReadModel {
     /// # Errors
     /// If the database fails.
     pub async fn leave(&self) -> Result<(), Error> {
-        self.bury(&self.host.to_string()).await
+        self.bury(&self.host).await
     }
 
     /// Notes that `host` is not alive any more.

@@ -47,14 +47,14 @@ fn events(first: u64, count: u64) -> String {
     let line = |number: u64| {
         let mut event = json!({
             "event_id": format!("00000000-0000-7000-8000-{number:012x}"),
-            "event_type": if number % 3 == 0 { "Umbenannt" } else { "Größe geändert 📏" },
+            "event_type": if number.is_multiple_of(3) { "Umbenannt" } else { "Größe geändert 📏" },
             "event_version": 1 + number % 3,
             "aggregate_type": "Straße",
             "aggregate_id": format!("Käsekuchen-{}", number),
             "aggregate_version": 1,
             "event_timestamp": format!("{}-02-28T23:59:59.{:06}Z", 1970 + number % 90, number * 37 % 1_000_000),
         });
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             event["user_id"] = json!("Zoë 🙂");
             event["correlation_id"] = json!(" a space at both ends ");
             event["causation_id"] = json!("因");
