@@ -77,7 +77,8 @@ fn test(steps: &mut Steps, guests: &Path, databases: &Databases) {
         };
         steps.run(name, || {
             let mut command = cargo::cargo(if has_nextest { &["nextest", "run"] } else { &["test"] });
-            command.args(["--package", "fantascope", "--features", FAULTS, "--test", "it"]);
+            // All packages, so that what was built for the step before is what is run.
+            command.args(["--workspace", "--features", FAULTS, "--test", "it"]);
             if has_nextest {
                 command.args(["-E", &format!("test(/^({})::/)", IN_EVERY_DATABASE.join("|"))]);
             } else {

@@ -92,7 +92,8 @@ impl Gates {
 /// The sessions that may have appended and not committed, the oldest first.
 pub(super) async fn holders(session: &mut dyn Session, flavour: Flavour) -> sqlx::Result<Vec<String>> {
     // MySQL says who holds which lock. MariaDB tells only of locks that somebody waits for:
-    // there it is most likely the oldest of those transactions that have written something.
+    // there it is most likely the oldest of those transactions that have written something, of a
+    // session that stands in this database.
     let sql = match flavour {
         Flavour::MySql => {
             "SELECT CAST(h.processlist_id AS CHAR) AS session, h.processlist_user AS name, h.processlist_host AS host, \
@@ -107,7 +108,7 @@ pub(super) async fn holders(session: &mut dyn Session, flavour: Flavour) -> sqlx
                     CAST(t.trx_started AS CHAR) AS since \
              FROM information_schema.innodb_trx t \
              JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id \
-             WHERE t.trx_rows_modified > 0 ORDER BY t.trx_started LIMIT 5"
+             WHERE t.trx_rows_modified > 0 ORDER BY p.db <=> database() DESC, t.trx_started LIMIT 5"
         }
     };
     let session_of = |row: &crate::database::Row| {
