@@ -55,12 +55,7 @@ impl Membership {
 impl Deployments {
     /// Is one of the hosts from now on. Those whose process is known to be gone are not waited for.
     pub(super) async fn join(&self) -> Result<(), Fault> {
-        for other in self.read_model.hosts().await? {
-            if is_gone(&other.identity) {
-                tracing::info!("host {} is gone: what it folded is free", other.identity.name);
-                self.read_model.bury(&other.host).await?;
-            }
-        }
+        self.bury_gone().await?;
         Ok(self.read_model.join(&self.membership.identity(), self.membership.lease).await?)
     }
 
@@ -154,9 +149,11 @@ impl Deployments {
     async fn bury_the_dead(&self, look: &Look) -> Result<(), Fault> {
         let own = self.read_model.host();
         let others = look.units.iter().filter_map(|unit| unit.owner.as_ref()).any(|(owner, _)| owner != own);
-        if !others {
-            return Ok(());
-        }
+        if others { self.bury_gone().await } else { Ok(()) }
+    }
+
+    async fn bury_gone(&self) -> Result<(), Fault> {
+        let own = self.read_model.host();
         for other in self.read_model.hosts().await? {
             if other.host != own && is_gone(&other.identity) {
                 tracing::info!("host {} is gone: what it folded is free", other.identity.name);

@@ -30,7 +30,7 @@ pub(super) async fn look(session: &mut dyn Session) -> sqlx::Result<Look> {
 /// The sessions that have appended and not committed, the oldest first.
 pub(super) async fn holders(session: &mut dyn Session) -> sqlx::Result<Vec<String>> {
     let rows = query(
-        "SELECT coalesce('session ' || pid, 'prepared transaction ' || coalesce(prepared, '?')) \
+        "SELECT coalesce('session ' || pid, 'prepared transaction ' || coalesce(prepared, 'without a name')) \
                 || coalesce(' of user ' || usename, '') || coalesce(' (' || nullif(application_name, '') || ')', '') \
                 || coalesce(' from ' || host(client_addr), '') || coalesce(', ' || state, '') AS session, \
                 (extract(epoch FROM xact_start) * 1000000)::bigint AS since FROM fantascope_holders() LIMIT 5",
