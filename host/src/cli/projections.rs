@@ -184,7 +184,9 @@ fn list(statuses: &Vec<Status>, output: Output) -> anyhow::Result<()> {
                 Cell::new(lag(status)),
                 Cell::new(human::rate(status.events_per_second)),
             ]);
-            cells.push(Cell::new(remark(status)));
+            let elsewhere = status.host.as_ref().map(|host| format!("folded by {host}"));
+            let remarks = [Some(remark(status)).filter(|remark| !remark.is_empty()), elsewhere];
+            cells.push(Cell::new(remarks.into_iter().flatten().collect::<Vec<_>>().join(", ")));
         }
         cells
     };
@@ -272,6 +274,9 @@ fn describe(status: &Status, output: Output) -> anyhow::Result<()> {
     }
     if status.promote != crate::read_model::Promote::Manual {
         add("promote", format!("once {}", format!("{:?}", status.promote).to_lowercase()));
+    }
+    if let Some(host) = &status.host {
+        add("folded by", host.clone());
     }
     if let Some(since) = status.live_to {
         add("was live", format!("until {}", human::ago(since, Timestamp::now())));
