@@ -116,6 +116,7 @@ fn refuses_what_cannot_hold_and_says_why() {
     check("[store]\npoll_ms = 0", "store.poll_ms (f.toml:2): must be at least 1");
     check("[store]\npoll_ms = -1", "`-1` is not a whole number from 0 up");
     check("[limits]\nguest_call_ms_max = 0", "limits.guest_call_ms_max (f.toml:2): must be at least 1");
+    check("[hosts]\nlease_ms = 10", "hosts.lease_ms (f.toml:2): must be at least 1000");
     check("[limits]\nevent_bytes_max = 1.5", "must be a whole number");
     check("[http]\nlisten = '7711'", "http.listen (f.toml:2): `7711` is not an address and port");
     check("[http]\nlisten = '0.0.0.0:7711'", "can be reached from other machines");

@@ -58,7 +58,8 @@ impl Dialect {
         )
     }
 
-    /// `sql`, whose places are all `?`, with the places of this dialect.
+    /// `sql`, whose places are all `?`, with the places of this dialect. No other `?` may stand
+    /// in it, in a literal neither: those are bound.
     pub(super) fn translate(self, sql: &str) -> String {
         if self != Self::Postgres {
             return sql.to_owned();

@@ -297,6 +297,19 @@ pub(super) async fn fence_others(session: &mut dyn Session, host: &str) -> Resul
     Ok(Position::from_sql(farthest.one(session).await?.get("farthest")?))
 }
 
+/// Lets whoever folds partitions of `id` look at it anew: the commits of before fail from now on.
+pub(super) async fn recall(session: &mut dyn Session, id: &VersionId) -> Result<(), Error> {
+    query(
+        "UPDATE fantascope_checkpoints SET epoch = epoch + 1 WHERE projection = ? AND version = ? AND generation = ?",
+    )
+    .bind(id.projection.to_string())
+    .bind(id.version)
+    .bind(id.generation)
+    .execute(session)
+    .await?;
+    Ok(())
+}
+
 fn unit(row: &Row) -> Result<Unit, Error> {
     let owner = row.get::<Option<String>>("host")?.zip(row.get::<Option<String>>("name")?);
     Ok(Unit {

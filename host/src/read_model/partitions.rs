@@ -1,6 +1,7 @@
 //! Checkpoints of partitions: cut, put together, set back.
 
 use super::commit::Checkpoint;
+use super::hosts::recall;
 use super::operations::note;
 use super::record::record;
 use super::versions::insert_checkpoint;
@@ -32,12 +33,7 @@ impl ReadModel {
         .execute(&mut writing)
         .await?;
         // Whoever folds one of them looks anew how many there are.
-        query("UPDATE fantascope_checkpoints SET epoch = epoch + 1 WHERE projection = ? AND version = ? AND generation = ?")
-            .bind(id.projection.to_string())
-            .bind(id.version)
-            .bind(id.generation)
-            .execute(&mut writing)
-            .await?;
+        recall(&mut writing, id).await?;
         for partition in u32::try_from(before.checkpoints.len()).unwrap_or(u32::MAX)..count {
             insert_checkpoint(&mut writing, id, partition, first).await?;
         }

@@ -3,6 +3,7 @@
 use super::commit::Checkpoint;
 use super::ddl::{as_of_view, create_indexes, create_table, expect_length, physical_table, stable_view};
 use super::difference::difference;
+use super::hosts::recall;
 use super::operations::{end_running, note};
 use super::plugins::forget_unused_plugins;
 use super::record::{record, records};
@@ -229,12 +230,7 @@ impl ReadModel {
         for id in ids {
             update(&mut writing, id, "paused = ?", paused).await?;
             // Whoever folds it, or has given it up for a fault, looks at it anew.
-            query("UPDATE fantascope_checkpoints SET epoch = epoch + 1 WHERE projection = ? AND version = ? AND generation = ?")
-                .bind(id.projection.to_string())
-                .bind(id.version)
-                .bind(id.generation)
-                .execute(&mut writing)
-                .await?;
+            recall(&mut writing, id).await?;
             let operation =
                 NewOperation { version: Some(id.version), generation: Some(id.generation), ..operation.clone() };
             note(&mut writing, &operation, Outcome::Done).await?;
