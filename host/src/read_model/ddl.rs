@@ -145,3 +145,19 @@ fn sql_type(dialect: Dialect, of_type: ColumnType, indexed: Option<usize>) -> St
         ColumnType::Uuid => plain("BLOB", "uuid", "BINARY(16)"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_names_that_a_database_would_cut() {
+        let projection = "orders".parse::<Name>().expect("a name");
+        for (dialect, most) in [(Dialect::Postgres, 63), (Dialect::MySql, 61)] {
+            expect_length(dialect, &projection, &"n".repeat(most)).expect("as long as may be");
+            let fault = expect_length(dialect, &projection, &"n".repeat(most + 1)).expect_err("too long");
+            assert!(matches!(fault, Error::NameTooLong { most: told, .. } if told == most), "{fault}");
+        }
+        expect_length(Dialect::Sqlite, &projection, &"n".repeat(1_000)).expect("SQLite has no limit");
+    }
+}
