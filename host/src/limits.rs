@@ -27,6 +27,8 @@ pub struct Limits {
     pub batch_bytes_max: usize,
     /// Recently written rows that a projection keeps at hand, in bytes.
     pub recent_rows_bytes_max: usize,
+    /// Changes of rows that a projection has folded and not committed yet, in bytes.
+    pub waiting_rows_bytes_max: usize,
     /// What a version that is built from zero spends, per table, on knowing which
     /// keys it has written, in bytes.
     pub key_filter_bytes: usize,
@@ -74,6 +76,7 @@ impl Default for Limits {
             batch_events_max: 8_000,
             batch_bytes_max: 8 * MIB,
             recent_rows_bytes_max: 8 * MIB,
+            waiting_rows_bytes_max: 32 * MIB,
             key_filter_bytes: 8 * MIB,
             shared_pages_bytes_max: 24 * MIB,
             backfill_percent_max: 100,
@@ -95,6 +98,18 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// What each of so many partitions of a projection may spend of what is bounded per projection.
+    #[must_use]
+    pub fn among(&self, partitions: u32) -> Self {
+        let share = |bytes: usize| bytes / partitions.max(1) as usize;
+        Self {
+            recent_rows_bytes_max: share(self.recent_rows_bytes_max),
+            waiting_rows_bytes_max: share(self.waiting_rows_bytes_max),
+            key_filter_bytes: share(self.key_filter_bytes),
+            ..self.clone()
+        }
+    }
+
     /// How long one call into a guest may take.
     #[must_use]
     pub fn guest_call_max(&self) -> Duration {

@@ -37,11 +37,12 @@ pub(crate) async fn guest_and_write(store: &str, home: &Home, plugin: &Projectio
         let mut keys = guest.load(&batch)?;
         in_guest += began.elapsed();
         let rows = known.rows(plugin, &keys[0]);
+        let hashes = keys[0].hashes();
         let existing = rows.present.clone();
         let began = Instant::now();
         let mut changes = guest.apply(&[rows])?;
         in_guest += began.elapsed();
-        let tables = Arc::new(vec![TableChanges { keys: keys.remove(0), changes: changes.remove(0), existing }]);
+        let tables = Arc::new(vec![TableChanges::new(keys.remove(0), hashes, changes.remove(0), existing)]);
         known.remember(&tables);
         let position = Position(batch.positions.last().copied().unwrap_or(0));
         commits.push(Commit { tables, checkpoint: Checkpoint { position, last_event: None } });
@@ -56,7 +57,7 @@ async fn write(home: &Home, plugin: &ProjectionPlugin, commits: &[Commit]) -> an
     let mut writer = read_model.writer(&prepared, &plugin.manifest.tables);
     let began = Instant::now();
     for commit in commits {
-        writer.commit(commit).await?;
+        writer.commit(std::slice::from_ref(commit)).await?;
     }
     read_model.finish_indexes(&prepared.id, &plugin.manifest.tables).await?;
     Ok(began.elapsed().as_secs_f64())

@@ -1,6 +1,10 @@
 //! Keys that a batch touches, the rows behind them, and what becomes of them.
 
-use super::{Column, Malformed, TableDefinition};
+use std::hash::{BuildHasher as _, Hasher as _};
+
+use foldhash::fast::FixedState;
+
+use super::{Cells, Column, Malformed, TableDefinition};
 
 /// The keys of the rows of one table that a batch touches; no key twice.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +58,38 @@ impl Keys {
         }
         Self { count: rows.len(), columns }
     }
+
+    /// A hash of each key, to find the same key again in this process.
+    #[must_use]
+    pub fn hashes(&self) -> Vec<u64> {
+        (0..self.count).map(|row| hash(&self.columns, row)).collect()
+    }
+
+    /// Whether key `row` is key `other_row` of `other`.
+    #[must_use]
+    pub fn same_at(&self, row: usize, other: &Self, other_row: usize) -> bool {
+        self.columns.iter().zip(&other.columns).all(|(column, other)| column.same_at(row, other, other_row))
+    }
+}
+
+fn hash(columns: &[Column], row: usize) -> u64 {
+    let mut hasher = FixedState::default().build_hasher();
+    for column in columns {
+        match &column.cells {
+            Cells::Booleans(values) => hasher.write_u8(values[row]),
+            Cells::Integers(values) => hasher.write_i64(values[row]),
+            Cells::Floats(values) => hasher.write_u64(values[row].to_bits()),
+            Cells::Texts(texts) => {
+                hasher.write(texts.get(row).as_bytes());
+                hasher.write_u8(0xff);
+            }
+            Cells::Blobs(blobs) => {
+                hasher.write(blobs.get(row));
+                hasher.write_usize(blobs.get(row).len());
+            }
+        }
+    }
+    hasher.finish()
 }
 
 impl Changes {

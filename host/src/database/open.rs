@@ -130,6 +130,16 @@ impl Database {
         }))
     }
 
+    /// How many transactions may write at once, in this process.
+    #[must_use]
+    pub fn writers(&self) -> u32 {
+        match &self.engine {
+            Engine::Sqlite(_) => 1,
+            Engine::Postgres(pools) => pools.writers.options().get_max_connections(),
+            Engine::MySql(pools) => pools.writers.options().get_max_connections(),
+        }
+    }
+
     /// How long anything that begins now waits for a connection.
     #[must_use]
     pub fn wait_max(&self) -> Duration {

@@ -47,6 +47,8 @@ impl Pools {
                 ("idle_in_transaction_session_timeout", idle),
                 ("lock_timeout", wait),
                 ("timezone", "UTC".into()),
+                // Of a table that it has no figures of yet the planner sorts what it reads so.
+                ("enable_bitmapscan", "off".into()),
             ])
             .disable_statement_logging();
         let mut connection =

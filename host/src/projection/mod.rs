@@ -6,7 +6,6 @@ mod feed;
 mod instance;
 mod leases;
 mod log;
-mod merge;
 mod pages;
 mod recent;
 mod rows;

@@ -5,13 +5,11 @@
 //! what the one before it did while that is still being written.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use crate::change::{Cells, Column, Keys, Operation};
+use crate::change::{Column, Keys, Operation};
 use crate::read_model::TableChanges;
 
 /// What is known of a row.
@@ -42,9 +40,6 @@ pub(super) struct Recent {
 #[derive(Debug)]
 struct Written {
     tables: Arc<Vec<TableChanges>>,
-    hashes: Vec<u64>,
-    /// Per key: its row in the value columns, if it is put.
-    rows: Vec<u32>,
     bytes: usize,
 }
 
@@ -63,19 +58,14 @@ impl Recent {
         Self { table, bytes_max, bytes: 0, batches: VecDeque::new(), first: 0, index: HashTable::new(), written }
     }
 
-    /// The hashes of `keys`, for `find` and `add`.
-    pub(super) fn hashes(keys: &Keys) -> Vec<u64> {
-        (0..keys.count).map(|row| hash(&keys.columns, row)).collect()
-    }
-
+    /// What is known of the row of key `row` of `keys`, whose hash is `hash`.
     pub(super) fn find(&self, keys: &Keys, row: usize, hash: u64) -> Known<'_> {
         match self.index.find(hash, |&place| self.is_key(place, keys, row)) {
             Some(&place) => {
-                let written = self.written_at(place);
-                let changes = &written.tables[self.table].changes;
-                match changes.operations[place.key as usize] {
+                let (changed, key) = (self.changed_at(place), place.key as usize);
+                match changed.changes.operations[key] {
                     Operation::Delete => Known::Absent,
-                    _ => Known::Row(&changes.columns, written.rows[place.key as usize] as usize),
+                    _ => Known::Row(&changed.changes.columns, changed.value_row(key)),
                 }
             }
             None if self.written.as_ref().is_some_and(|written| !written.may_contain(hash)) => Known::Absent,
@@ -85,18 +75,10 @@ impl Recent {
 
     /// Remembers a batch, and forgets the oldest of those that are in the database:
     /// `committed` tells how many batches are.
-    pub(super) fn add(&mut self, tables: &Arc<Vec<TableChanges>>, hashes: Vec<u64>, committed: u64) {
-        let changed = &tables[self.table];
-        let mut rows = Vec::with_capacity(hashes.len());
-        let mut puts = 0;
-        for operation in &changed.changes.operations {
-            rows.push(puts);
-            puts += u32::from(*operation == Operation::Put);
-        }
-        let columns = changed.keys.columns.iter().chain(&changed.changes.columns);
-        let bytes = columns.map(Column::bytes).sum::<usize>() + hashes.len() * 32;
+    pub(super) fn add(&mut self, tables: &Arc<Vec<TableChanges>>, committed: u64) {
+        let bytes = tables[self.table].bytes();
         self.bytes += bytes;
-        self.batches.push_back(Written { tables: Arc::clone(tables), hashes, rows, bytes });
+        self.batches.push_back(Written { tables: Arc::clone(tables), bytes });
         self.index_last();
         while self.bytes > self.bytes_max && self.first < committed {
             self.forget_first();
@@ -106,26 +88,25 @@ impl Recent {
     fn index_last(&mut self) {
         let number = self.first + self.batches.len() as u64 - 1;
         let Self { batches, first, index, written, table, .. } = self;
-        let Some(last) = batches.back() else { return };
-        let changed = &last.tables[*table];
+        let changed_at = |place: Place| {
+            let batch = usize::try_from(place.batch - *first).unwrap_or(usize::MAX);
+            &batches[batch].tables[*table]
+        };
+        let changed = changed_at(Place { batch: number, key: 0 });
         for (key, &operation) in (0_u32..).zip(&changed.changes.operations) {
             if operation == Operation::Leave {
                 continue;
             }
-            let hash = last.hashes[key as usize];
+            let hash = changed.hash(key as usize);
             if let Some(written) = written {
                 written.add(hash);
             }
             let new = Place { batch: number, key };
-            let at = |place: Place| &batches[usize::try_from(place.batch - *first).unwrap_or(usize::MAX)];
-            let same = |place: &Place| {
-                let other = &at(*place).tables[*table].keys;
-                same_key(&other.columns, place.key as usize, &changed.keys.columns, key as usize)
-            };
+            let same = |place: &Place| changed_at(*place).keys.same_at(place.key as usize, &changed.keys, key as usize);
             match index.find_mut(hash, same) {
                 Some(place) => *place = new,
                 None => {
-                    index.insert_unique(hash, new, |place| at(*place).hashes[place.key as usize]);
+                    index.insert_unique(hash, new, |place| changed_at(*place).hash(place.key as usize));
                 }
             }
         }
@@ -133,9 +114,10 @@ impl Recent {
 
     fn forget_first(&mut self) {
         let Some(oldest) = self.batches.front() else { return };
-        for (key, &hash) in (0_u32..).zip(&oldest.hashes) {
-            let place = Place { batch: self.first, key };
-            if let Ok(entry) = self.index.find_entry(hash, |&found| found == place) {
+        let changed = &oldest.tables[self.table];
+        for key in 0..changed.keys.count {
+            let place = Place { batch: self.first, key: u32::try_from(key).unwrap_or(u32::MAX) };
+            if let Ok(entry) = self.index.find_entry(changed.hash(key), |&found| found == place) {
                 entry.remove();
             }
         }
@@ -144,38 +126,13 @@ impl Recent {
         self.first += 1;
     }
 
-    fn written_at(&self, place: Place) -> &Written {
-        &self.batches[usize::try_from(place.batch - self.first).unwrap_or(usize::MAX)]
+    fn changed_at(&self, place: Place) -> &TableChanges {
+        &self.batches[usize::try_from(place.batch - self.first).unwrap_or(usize::MAX)].tables[self.table]
     }
 
     fn is_key(&self, place: Place, keys: &Keys, row: usize) -> bool {
-        let known = &self.written_at(place).tables[self.table].keys;
-        same_key(&known.columns, place.key as usize, &keys.columns, row)
+        self.changed_at(place).keys.same_at(place.key as usize, keys, row)
     }
-}
-
-pub(super) fn same_key(left: &[Column], left_row: usize, right: &[Column], right_row: usize) -> bool {
-    left.iter().zip(right).all(|(left, right)| left.same_at(left_row, right, right_row))
-}
-
-fn hash(columns: &[Column], row: usize) -> u64 {
-    let mut hasher = FixedState::default().build_hasher();
-    for column in columns {
-        match &column.cells {
-            Cells::Booleans(values) => hasher.write_u8(values[row]),
-            Cells::Integers(values) => hasher.write_i64(values[row]),
-            Cells::Floats(values) => hasher.write_u64(values[row].to_bits()),
-            Cells::Texts(texts) => {
-                hasher.write(texts.get(row).as_bytes());
-                hasher.write_u8(0xff);
-            }
-            Cells::Blobs(blobs) => {
-                hasher.write(blobs.get(row));
-                hasher.write_usize(blobs.get(row).len());
-            }
-        }
-    }
-    hasher.finish()
 }
 
 /// A Bloom filter (Bloom, 1970) of a fixed size, with four probes from one hash
@@ -214,7 +171,7 @@ impl Filter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::Changes;
+    use crate::change::{Cells, Changes};
 
     fn texts(values: &[&str]) -> Column {
         Column { nulls: vec![], cells: Cells::Texts(values.iter().copied().collect()) }
@@ -229,13 +186,13 @@ mod tests {
         let operations = rows.iter().map(|(_, value)| if value.is_some() { Operation::Put } else { Operation::Delete });
         let values: Vec<&str> = rows.iter().filter_map(|(_, value)| *value).collect();
         let changes = Changes { operations: operations.collect(), columns: vec![texts(&values)] };
-        let hashes = Recent::hashes(&keys);
-        recent.add(&Arc::new(vec![TableChanges { keys, changes, existing: Vec::new() }]), hashes, committed);
+        let hashes = keys.hashes();
+        recent.add(&Arc::new(vec![TableChanges::new(keys, hashes, changes, Vec::new())]), committed);
     }
 
     fn find(recent: &Recent, key: &str) -> String {
         let keys = keys(&[key]);
-        match recent.find(&keys, 0, Recent::hashes(&keys)[0]) {
+        match recent.find(&keys, 0, keys.hashes()[0]) {
             Known::Row(columns, row) => columns[0].to_json(crate::change::ColumnType::Text, row).to_string(),
             Known::Absent => "absent".to_owned(),
             Known::Unknown => "unknown".to_owned(),

@@ -17,7 +17,7 @@ pub(super) struct RowSource {
     recent: Vec<Recent>,
 }
 
-/// The hashes of the keys of a batch, per table: computed once, used twice.
+/// The hashes of the keys of a batch, per table: computed once, used again for what is changed.
 pub(super) type Hashes = Vec<Vec<u64>>;
 
 impl RowSource {
@@ -40,7 +40,7 @@ impl RowSource {
         let mut all = Vec::with_capacity(keys.len());
         let mut all_hashes = Vec::with_capacity(keys.len());
         for ((table, recent), keys) in self.tables.iter().zip(&self.recent).zip(keys) {
-            let hashes = Recent::hashes(keys);
+            let hashes = keys.hashes();
             let known: Vec<Known<'_>> =
                 hashes.iter().enumerate().map(|(row, &hash)| recent.find(keys, row, hash)).collect();
             all.push(self.complete(table, keys, &known).await?);
@@ -50,10 +50,8 @@ impl RowSource {
     }
 
     /// Remembers what a batch writes; `committed` batches are in the database already.
-    pub(super) fn remember(&mut self, tables: &Arc<Vec<TableChanges>>, hashes: Hashes, committed: u64) {
-        for (recent, hashes) in self.recent.iter_mut().zip(hashes) {
-            recent.add(tables, hashes, committed);
-        }
+    pub(super) fn remember(&mut self, tables: &Arc<Vec<TableChanges>>, committed: u64) {
+        self.recent.iter_mut().for_each(|recent| recent.add(tables, committed));
     }
 
     async fn complete(&self, table: &TableDefinition, keys: &Keys, known: &[Known<'_>]) -> Result<Rows, Error> {

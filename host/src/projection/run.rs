@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::feed::Feed;
 use super::instance::Instance;
 use super::pages::{Error as FeedError, Page};
-use super::rows::RowSource;
+use super::rows::{Hashes, RowSource};
 use super::status::{Board, Doing, Phase, Problem};
 use super::throttle::Throttle;
 use super::writer::Commits;
@@ -245,8 +245,8 @@ impl Run {
             return Ok(Ok(()));
         }
         self.board.doing(&self.id, Doing::WaitingToCommit);
-        let tables = Arc::new(table_changes(keys, changes, existing));
-        self.rows.remember(&tables, hashes, self.commits.done_with_rows());
+        let tables = Arc::new(table_changes(keys, hashes, changes, existing));
+        self.rows.remember(&tables, self.commits.done_with_rows());
         self.push(Commit { tables, checkpoint }).await?;
         Ok(Ok(()))
     }
@@ -309,9 +309,9 @@ impl Run {
     }
 }
 
-fn table_changes(keys: Vec<Keys>, changes: Vec<Changes>, existing: Vec<Vec<u8>>) -> Vec<TableChanges> {
-    let tables = keys.into_iter().zip(changes).zip(existing);
-    tables.map(|((keys, changes), existing)| TableChanges { keys, changes, existing }).collect()
+fn table_changes(keys: Vec<Keys>, hashes: Hashes, changes: Vec<Changes>, existing: Vec<Vec<u8>>) -> Vec<TableChanges> {
+    let tables = keys.into_iter().zip(hashes).zip(changes).zip(existing);
+    tables.map(|(((keys, hashes), changes), existing)| TableChanges::new(keys, hashes, changes, existing)).collect()
 }
 
 /// Rows `rows` of `batch`; the batch itself if that is all of it.

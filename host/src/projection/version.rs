@@ -424,9 +424,7 @@ impl Version {
             None => Instance::new(self.id.projection.as_str(), self.id.version, Arc::clone(&self.code.start))
                 .map_err(|fault| Stop::Broken(format!("no thread for the guest: {fault}")))?,
         };
-        let mut limits = around.limits.clone();
-        limits.recent_rows_bytes_max /= partition.count as usize;
-        limits.key_filter_bytes /= partition.count as usize;
+        let limits = around.limits.among(partition.count);
         let position = prepared.checkpoint.position;
         let begun_now = position == Position::START;
         let beside = record.state == State::Building && !record.live;
@@ -439,7 +437,7 @@ impl Version {
             prepared: prepared.clone(),
             at: position,
             losses: around.read_model.losses(),
-            commits: Commits::start(writer, around.board.clone(), self.id.clone(), partition.number),
+            commits: Commits::start(writer, around.board.clone(), (self.id.clone(), partition.number), &limits),
             board: around.board.clone(),
             throttle: beside.then(|| Throttle::new(around.board.clone(), &around.limits)),
             ready: around.ready.clone(),

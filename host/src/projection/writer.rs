@@ -6,17 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::merge::merge;
 use super::status::Board;
 use crate::change::VersionId;
 use crate::event::Position;
-use crate::read_model::{Commit, Error, Writer};
+use crate::limits::Limits;
+use crate::read_model::{Commit, Error, TableChanges, Writer};
 
-/// Batches that are folded but not committed yet, beside those that are being written.
-const COMMITS_WAITING: usize = 8;
+/// What waits to be written is counted in pieces of so many bytes.
+const PIECE_BYTES: usize = 1 << 10;
 
 /// The rate is taken over this time.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
@@ -25,6 +25,9 @@ const RATE_WINDOW: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Commits {
     sender: Option<mpsc::Sender<Order>>,
+    /// Room for changes that are not committed yet, and how much of it there is in all.
+    room: Arc<Semaphore>,
+    room_max: usize,
     task: Option<JoinHandle<Result<(), Error>>>,
     pushed: u64,
     done: Arc<Done>,
@@ -40,17 +43,21 @@ struct Done {
 /// What the writer is to do.
 #[derive(Debug)]
 enum Order {
-    Commit(Commit),
+    /// With the room that it takes.
+    Commit(Commit, Option<OwnedSemaphorePermit>),
     /// Say when all before it is committed.
     Tell(oneshot::Sender<()>),
 }
 
 impl Commits {
-    pub(super) fn start(writer: Writer, board: Board, id: VersionId, partition: u32) -> Self {
-        let (sender, orders) = mpsc::channel(COMMITS_WAITING);
+    /// What waits and what is being written is bounded, unless a single commit has more.
+    pub(super) fn start(writer: Writer, board: Board, of: (VersionId, u32), limits: &Limits) -> Self {
+        let (sender, orders) = mpsc::channel(writer.commits_at_once());
         let done = Arc::new(Done::default());
-        let task = tokio::spawn(write(writer, orders, board, (id, partition), Arc::clone(&done)));
-        Self { sender: Some(sender), task: Some(task), pushed: 0, done }
+        let task = tokio::spawn(write(writer, orders, board, of, Arc::clone(&done)));
+        let room_max = (limits.waiting_rows_bytes_max / PIECE_BYTES).clamp(1, Semaphore::MAX_PERMITS);
+        let room = Arc::new(Semaphore::new(room_max));
+        Self { sender: Some(sender), room, room_max, task: Some(task), pushed: 0, done }
     }
 
     /// How many commits that write rows are done.
@@ -76,8 +83,13 @@ impl Commits {
     /// # Errors
     /// Why an earlier one failed.
     pub(super) async fn push(&mut self, commit: Commit) -> Result<(), Error> {
+        let bytes = commit.tables.iter().map(TableChanges::bytes).sum::<usize>();
+        let pieces = u32::try_from(bytes.div_ceil(PIECE_BYTES).min(self.room_max)).unwrap_or(u32::MAX);
+        // Nobody closes it.
+        let room = Arc::clone(&self.room).acquire_many_owned(pieces).await.ok();
+        self.order(Order::Commit(commit, room)).await?;
         self.pushed += 1;
-        self.order(Order::Commit(commit)).await
+        Ok(())
     }
 
     /// Waits until all that was pushed is committed.
@@ -128,23 +140,27 @@ async fn write(
     done: Arc<Done>,
 ) -> Result<(), Error> {
     let mut rate = Rate::default();
-    let mut waiting = Vec::with_capacity(COMMITS_WAITING);
-    while orders.recv_many(&mut waiting, COMMITS_WAITING).await > 0 {
-        let (mut commits, mut asked) = (Vec::new(), Vec::new());
+    let at_once = writer.commits_at_once();
+    let mut waiting = Vec::with_capacity(at_once);
+    while orders.recv_many(&mut waiting, at_once).await > 0 {
+        let (mut commits, mut rooms, mut asked) = (Vec::new(), Vec::new(), Vec::new());
         for order in waiting.drain(..) {
             match order {
-                Order::Commit(commit) => commits.push(commit),
+                Order::Commit(commit, room) => {
+                    commits.push(commit);
+                    rooms.push(room);
+                }
                 // What comes after it is written with it, so that it is told a little later.
                 Order::Tell(tell) => asked.push(tell),
             }
         }
         let count = commits.len() as u64;
         let with_rows = commits.iter().filter(|commit| !commit.tables.is_empty()).count() as u64;
-        if let Some(commit) = merge(commits) {
-            writer.commit(&commit).await?;
+        if let Some(position) = commits.last().map(|commit| commit.checkpoint.position) {
+            writer.commit(&commits).await?;
+            drop(rooms);
             done.with_rows.fetch_add(with_rows, Ordering::AcqRel);
             done.all.fetch_add(count, Ordering::AcqRel);
-            let position = commit.checkpoint.position;
             board.folded(&id, partition, position, Some(rate.note(position)));
         }
         for tell in asked {
@@ -173,5 +189,79 @@ impl Rate {
             .map_or(0.0, |&(at, before)| position.ahead_of(before) as f64 / (now - at).as_secs_f64().max(0.001));
         self.notes.push_back((now, position));
         per_second
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::change::{
+        Cells, Changes, Column, ColumnDefinition, ColumnType, Digest, Keys, Manifest, Operation, Subscription,
+        TableDefinition,
+    };
+    use crate::database::{Database, Durability};
+    use crate::read_model::{Checkpoint, ReadModel};
+
+    fn table() -> TableDefinition {
+        let column = |name: &str| ColumnDefinition {
+            name: name.parse().expect("a name"),
+            of_type: ColumnType::Integer,
+            nullable: false,
+        };
+        TableDefinition {
+            name: "counts".parse().expect("a name"),
+            columns: vec![column("id"), column("count")],
+            key_columns: 1,
+            keyed_by_aggregate: false,
+            indexes: Vec::new(),
+        }
+    }
+
+    fn commit(position: u64) -> Commit {
+        let column = || vec![Column { nulls: Vec::new(), cells: Cells::Integers(vec![1]) }];
+        let keys = Keys { count: 1, columns: column() };
+        let (hashes, changes) = (keys.hashes(), Changes { operations: vec![Operation::Put], columns: column() });
+        let tables = Arc::new(vec![TableChanges::new(keys, hashes, changes, Vec::new())]);
+        Commit { tables, checkpoint: Checkpoint { position: Position(position), last_event: None } }
+    }
+
+    /// Whether there is room for a second commit while the first can't be written.
+    async fn has_room(waiting_rows_bytes_max: usize) -> bool {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite:{}", folder.path().join("rows.sqlite").display());
+        let database = Database::at(&url).await.expect("a database");
+        let read_model = ReadModel::open(&database).await.expect("read models");
+        let manifest = Manifest {
+            sdk: "test".to_owned(),
+            name: "counts".parse().expect("a name"),
+            version: 1,
+            subscription: Subscription::All,
+            replayable: false,
+            tables: vec![table()],
+        };
+        let prepared = read_model.prepare(&manifest, Digest([0; 32])).await.expect("prepared");
+        let writer = read_model.writer(&prepared, &manifest.tables);
+        let limits = Limits { waiting_rows_bytes_max, ..Limits::default() };
+        let of = (prepared.id.clone(), prepared.partition);
+        let mut commits = Commits::start(writer, Board::default(), of, &limits);
+        let in_the_way = database.begin(Durability::Normal).await.expect("the turn to write");
+        commits.push(commit(1)).await.expect("pushed");
+        let second = timeout(Duration::ZERO, commits.push(commit(2))).await;
+        drop(in_the_way);
+        if second.is_err() {
+            commits.push(commit(2)).await.expect("pushed when the first is written");
+        }
+        commits.finish().await.expect("all is written");
+        let position = read_model.version(&prepared.id).await.expect("a version").position();
+        assert_eq!(position, Position(2), "both are written");
+        second.is_ok()
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_bounded() {
+        assert!(has_room(1 << 20).await);
+        assert!(!has_room(1).await);
     }
 }

@@ -7,8 +7,9 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::bulk::TableWriter;
+use super::merge::Merged;
 use super::{Error, Prepared, ReadModel};
-use crate::change::{Changes, Keys, TableDefinition};
+use crate::change::{Changes, Column, Keys, Operation, TableDefinition};
 use crate::database::{Database, Durability, Session, query};
 use crate::event::{Position, Timestamp};
 
@@ -31,7 +32,51 @@ pub struct TableChanges {
     pub keys: Keys,
     pub changes: Changes,
     /// Per key: 0 if there certainly is no such row yet. Empty if that is not known.
-    pub existing: Vec<u8>,
+    existing: Vec<u8>,
+    hashes: Vec<u64>,
+    /// Per key: its row in the value columns, if it is put.
+    value_rows: Vec<u32>,
+}
+
+impl TableChanges {
+    /// `hashes` are those of `keys`. `existing` says per key 0 if there certainly is no such row
+    /// yet; it is empty if that is not known.
+    #[must_use]
+    pub fn new(keys: Keys, hashes: Vec<u64>, changes: Changes, existing: Vec<u8>) -> Self {
+        let mut puts = 0;
+        let value_row = |operation: &Operation| {
+            let row = puts;
+            puts += u32::from(*operation == Operation::Put);
+            row
+        };
+        let value_rows = changes.operations.iter().map(value_row).collect();
+        Self { keys, changes, existing, hashes, value_rows }
+    }
+
+    /// The hash of key `key`.
+    #[must_use]
+    pub fn hash(&self, key: usize) -> u64 {
+        self.hashes[key]
+    }
+
+    /// The row of the value columns that is put under key `key`.
+    #[must_use]
+    pub fn value_row(&self, key: usize) -> usize {
+        self.value_rows[key] as usize
+    }
+
+    /// Whether there certainly is no row under key `key` yet.
+    #[must_use]
+    pub fn is_new(&self, key: usize) -> bool {
+        self.existing.get(key) == Some(&0)
+    }
+
+    /// Roughly how much memory it takes, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let columns = self.keys.columns.iter().chain(&self.changes.columns);
+        columns.map(Column::bytes).sum::<usize>() + self.hashes.len() * 32
+    }
 }
 
 /// What one batch changes: per table, in the order of the manifest, and the checkpoint.
@@ -66,33 +111,43 @@ impl ReadModel {
 }
 
 impl Writer {
-    /// Writes what a batch changed, and the checkpoint, or nothing of both.
+    /// How many commits are best written together, if so many wait: they are one transaction, for
+    /// which others wait on SQLite, and nobody elsewhere.
+    #[must_use]
+    pub fn commits_at_once(&self) -> usize {
+        self.database.dialect().pick(8, 64, 64)
+    }
+
+    /// Writes what batches changed, one after the other, and the checkpoint of the last, or
+    /// nothing of it all.
     ///
     /// # Errors
     /// [`Error::Fenced`] if somebody else has taken the projection over;
     /// [`Error::Receded`] if the checkpoint is not where the last commit has put it.
-    pub async fn commit(&mut self, commit: &Commit) -> Result<(), Error> {
+    pub async fn commit(&mut self, commits: &[Commit]) -> Result<(), Error> {
+        let Some(&Commit { checkpoint, .. }) = commits.last() else { return Ok(()) };
+        let merged: Vec<Merged<'_>> = (0..self.tables.len()).map(|table| Merged::of(commits, table)).collect();
         let mut transaction = self.database.begin(Durability::Normal).await?;
         #[cfg(feature = "fault-injection")]
         if super::fault::commits_apart() {
             // The broken variant that the crash tests must catch: rows first, checkpoint later.
-            for (table, changed) in self.tables.iter().zip(commit.tables.iter()) {
-                table.write(&mut transaction, changed).await?;
+            for (table, merged) in self.tables.iter().zip(&merged) {
+                table.write(&mut transaction, merged).await?;
             }
             transaction.commit().await?;
             super::fault::pause_between().await;
             transaction = self.database.begin(Durability::Normal).await?;
-            move_checkpoint(&mut transaction, &self.prepared, self.at, &commit.checkpoint).await?;
+            move_checkpoint(&mut transaction, &self.prepared, self.at, &checkpoint).await?;
             transaction.commit().await?;
-            self.at = commit.checkpoint.position;
+            self.at = checkpoint.position;
             return Ok(());
         }
-        move_checkpoint(&mut transaction, &self.prepared, self.at, &commit.checkpoint).await?;
-        for (table, changed) in self.tables.iter().zip(commit.tables.iter()) {
-            table.write(&mut transaction, changed).await?;
+        move_checkpoint(&mut transaction, &self.prepared, self.at, &checkpoint).await?;
+        for (table, merged) in self.tables.iter().zip(&merged) {
+            table.write(&mut transaction, merged).await?;
         }
         transaction.commit().await?;
-        self.at = commit.checkpoint.position;
+        self.at = checkpoint.position;
         Ok(())
     }
 }

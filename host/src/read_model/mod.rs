@@ -10,6 +10,8 @@ mod difference;
 #[cfg(feature = "fault-injection")]
 mod fault;
 mod hosts;
+mod indexes;
+mod merge;
 mod open;
 mod operations;
 mod pair;

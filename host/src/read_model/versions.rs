@@ -120,24 +120,6 @@ impl ReadModel {
         Ok((id, number))
     }
 
-    /// Makes those indexes of `id` that are missing. They are made when a version has
-    /// caught up, for keeping them while it is folded from the first event costs
-    /// several times as much as making them once.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn finish_indexes(&self, id: &VersionId, tables: &[TableDefinition]) -> Result<(), Error> {
-        for index in tables.iter().flat_map(|table| create_indexes(self.dialect(), id, table)) {
-            // One at a time: on SQLite nobody else writes meanwhile.
-            let mut transaction = self.database.begin(Durability::Full).await?;
-            if self.dialect() != Dialect::MySql || !has_index(&mut transaction, &index.name).await? {
-                query(index.statement).execute(&mut transaction).await?;
-            }
-            transaction.commit().await?;
-        }
-        Ok(())
-    }
-
     /// Notes that `id` has caught up, or has reached the end of its build. Says whether
     /// that is new.
     ///
@@ -346,13 +328,6 @@ async fn locked_position(session: &mut dyn Session, id: &VersionId) -> Result<Po
         least = Some(least.map_or(position, |least: Position| least.min(position)));
     }
     least.ok_or_else(|| Error::UnknownVersion { id: id.clone() })
-}
-
-async fn has_index(session: &mut dyn Session, name: &str) -> Result<bool, Error> {
-    let found = query(
-        "SELECT count(*) AS n FROM information_schema.statistics WHERE table_schema = database() AND index_name = ?",
-    );
-    Ok(found.bind(name.to_owned()).one(session).await?.get::<i64>("n")? > 0)
 }
 
 fn expect_tables(id: &VersionId, stored: &[TableDefinition], declared: &[TableDefinition]) -> Result<(), Error> {

@@ -108,13 +108,13 @@ async fn prepare(host: &Host) {
     let prepared = read_model.prepare(&manifest, Digest([7; 32])).await.expect("prepared");
     let mut writer = read_model.writer(&prepared, &manifest.tables);
     let column = |cells| Column { nulls: vec![0; 3], cells };
-    let lines = TableChanges {
-        keys: Keys { count: 3, columns: vec![column(Cells::Texts(["a b", "b", "c"].into_iter().collect()))] },
-        changes: Changes { operations: vec![Operation::Put; 3], columns: vec![column(Cells::Integers(vec![1, 2, 1]))] },
-        existing: Vec::new(),
-    };
+    let keys = Keys { count: 3, columns: vec![column(Cells::Texts(["a b", "b", "c"].into_iter().collect()))] };
+    let changes =
+        Changes { operations: vec![Operation::Put; 3], columns: vec![column(Cells::Integers(vec![1, 2, 1]))] };
+    let hashes = keys.hashes();
+    let lines = TableChanges::new(keys, hashes, changes, Vec::new());
     let commit = Commit { tables: Arc::new(vec![lines]), checkpoint: Checkpoint::default() };
-    writer.commit(&commit).await.expect("committed");
+    writer.commit(&[commit]).await.expect("committed");
 }
 
 #[tokio::test]

@@ -93,13 +93,14 @@ impl Side {
             let (count, values) = (columns[0].len(), columns.split_off(table.key_columns));
             let keys = Keys { count, columns };
             let changes = Changes { operations: vec![Operation::Put; count], columns: values };
+            let hashes = keys.hashes();
             keys.check(table).unwrap();
             changes.check(table, count).unwrap();
-            TableChanges { keys, changes, existing: Vec::new() }
+            TableChanges::new(keys, hashes, changes, Vec::new())
         };
         let tables = Arc::new(columns.into_iter().zip(&self.tables).map(changes).collect());
         let checkpoint = Checkpoint { position: Position(position), last_event: None };
-        self.writer.commit(&Commit { tables, checkpoint }).await.unwrap();
+        self.writer.commit(&[Commit { tables, checkpoint }]).await.unwrap();
     }
 }
 

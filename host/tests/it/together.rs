@@ -18,7 +18,14 @@ const PROJECTIONS: usize = 4;
 
 /// Pages that are read to build four projections, with so many bytes to keep pages in.
 async fn pages_read(shared_pages_bytes_max: usize) -> u64 {
-    let place = Place::with(Limits { batch_events_max: 50, shared_pages_bytes_max, ..Limits::default() });
+    // The first must not be done before the others begin: it waits for each of its commits.
+    let waiting_rows_bytes_max = 1;
+    let place = Place::with(Limits {
+        batch_events_max: 50,
+        shared_pages_bytes_max,
+        waiting_rows_bytes_max,
+        ..Limits::default()
+    });
     let database = place.database().await;
     let store = Store::open(&database, &place.limits).await.unwrap();
     for number in 0..EVENTS / 500 {

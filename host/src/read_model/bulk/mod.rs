@@ -5,6 +5,7 @@ mod mysql;
 mod packed;
 mod postgres;
 mod sqlite;
+mod statements;
 mod table;
 
 pub(super) use table::{TableWriter, read};

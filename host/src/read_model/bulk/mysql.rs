@@ -6,11 +6,11 @@ use sqlx::{AssertSqlSafe, MySql, Row as _};
 use time::PrimitiveDateTime;
 
 use super::cells::{expressions, push_mysql};
-use super::sqlite::{keys_as_json, statement};
-use crate::change::{Cells, Column, ColumnDefinition, ColumnType, Keys, TableDefinition, VersionId};
+use super::statements::{Statements, keys_as_json};
+use crate::change::{Cells, Column, ColumnType, Keys, TableDefinition, VersionId};
 use crate::database::{Dialect, Flavour, date_time, pieces, quote};
-use crate::read_model::TableChanges;
-use crate::read_model::ddl::{names, physical_table};
+use crate::read_model::ddl::physical_table;
+use crate::read_model::merge::{Merged, Row};
 
 /// Values that one statement binds at the most; the server takes 65,535.
 const VALUES_PER_STATEMENT: usize = 16_000;
@@ -19,84 +19,53 @@ const VALUES_PER_STATEMENT: usize = 16_000;
 /// up, and goes through the table.
 const DELETES_PER_STATEMENT: usize = 512;
 
-/// Statements of one table that do not depend on the batch.
-#[derive(Debug)]
-pub(in crate::read_model) struct Statements {
-    insert: String,
-    row: String,
-    on_conflict: String,
-    delete: String,
-    key: String,
-    types: Vec<ColumnType>,
-    key_columns: usize,
+/// Puts the rows of `merged`.
+pub(super) async fn put(
+    connection: &mut MySqlConnection,
+    statements: &Statements,
+    merged: &Merged<'_>,
+) -> sqlx::Result<()> {
+    let (keys, values) = statements.types.split_at(statements.key_columns);
+    for piece in pieces(merged.puts.len(), VALUES_PER_STATEMENT / statements.types.len()) {
+        let mut query = sqlx::query(AssertSqlSafe(statements.put(piece.len())));
+        for &place in &merged.puts[piece] {
+            query = bind(query, merged.key(place), keys)?;
+            query = bind(query, merged.values(place), values)?;
+        }
+        query.execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
-impl Statements {
-    pub(super) fn new(id: &VersionId, table: &TableDefinition) -> Self {
-        let physical = quote(&physical_table(id, &table.name));
-        let quoted = |columns: &[ColumnDefinition]| -> Vec<String> {
-            columns.iter().map(|column| quote(column.name.as_str())).collect()
-        };
-        let key = quoted(table.key());
-        Self {
-            insert: format!(
-                "INSERT INTO {physical} ({}) VALUES ",
-                names(table.columns.iter().map(|column| &column.name))
-            ),
-            row: format!("({})", Dialect::MySql.places(1, table.columns.len())),
-            on_conflict: Dialect::MySql.on_conflict(&key, &quoted(table.values())),
-            delete: format!("DELETE FROM {physical} WHERE ({}) IN (", key.join(", ")),
-            key: format!("({})", Dialect::MySql.places(1, table.key_columns)),
-            types: table.columns.iter().map(|column| column.of_type).collect(),
-            key_columns: table.key_columns,
+/// Deletes the rows of `merged`.
+pub(super) async fn delete(
+    connection: &mut MySqlConnection,
+    statements: &Statements,
+    merged: &Merged<'_>,
+) -> sqlx::Result<()> {
+    let keys = &statements.types[..statements.key_columns];
+    for piece in pieces(merged.deletes.len(), DELETES_PER_STATEMENT) {
+        let mut query = sqlx::query(AssertSqlSafe(statements.delete(piece.len())));
+        for &place in &merged.deletes[piece] {
+            query = bind(query, merged.key(place), keys)?;
         }
+        query.execute(&mut *connection).await?;
     }
-
-    /// `key_rows` are the rows of those keys that are put; value columns hold one row for each.
-    pub(super) async fn put(
-        &self,
-        connection: &mut MySqlConnection,
-        changed: &TableChanges,
-        key_rows: &[usize],
-    ) -> sqlx::Result<()> {
-        let (keys, values) = self.types.split_at(self.key_columns);
-        for piece in pieces(key_rows.len(), VALUES_PER_STATEMENT / self.types.len()) {
-            let sql = statement(&self.insert, &self.row, piece.len(), &self.on_conflict);
-            let mut query = sqlx::query(AssertSqlSafe(sql));
-            for row in piece {
-                for (column, &of_type) in changed.keys.columns.iter().zip(keys) {
-                    query = bind(query, column, of_type, key_rows[row])?;
-                }
-                for (column, &of_type) in changed.changes.columns.iter().zip(values) {
-                    query = bind(query, column, of_type, row)?;
-                }
-            }
-            query.execute(&mut *connection).await?;
-        }
-        Ok(())
-    }
-
-    pub(super) async fn delete(
-        &self,
-        connection: &mut MySqlConnection,
-        changed: &TableChanges,
-        key_rows: &[usize],
-    ) -> sqlx::Result<()> {
-        for piece in pieces(key_rows.len(), DELETES_PER_STATEMENT) {
-            let sql = statement(&self.delete, &self.key, piece.len(), ")");
-            let mut query = sqlx::query(AssertSqlSafe(sql));
-            for row in piece {
-                for (column, &of_type) in changed.keys.columns.iter().zip(&self.types) {
-                    query = bind(query, column, of_type, key_rows[row])?;
-                }
-            }
-            query.execute(&mut *connection).await?;
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 fn bind<'q>(
+    mut query: Query<'q, MySql, MySqlArguments>,
+    cells: Row<'_>,
+    types: &[ColumnType],
+) -> sqlx::Result<Query<'q, MySql, MySqlArguments>> {
+    for (column, &of_type) in cells.columns.iter().zip(types) {
+        query = bind_cell(query, column, of_type, cells.row)?;
+    }
+    Ok(query)
+}
+
+fn bind_cell<'q>(
     query: Query<'q, MySql, MySqlArguments>,
     column: &Column,
     of_type: ColumnType,

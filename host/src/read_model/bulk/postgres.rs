@@ -3,17 +3,23 @@
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
-use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo};
+use sqlx::postgres::{PgArgumentBuffer, PgCopyIn, PgTypeInfo};
 use sqlx::{AssertSqlSafe, Encode, PgConnection, Postgres, Row as _, Type};
 
 use super::cells::push_postgres;
 use crate::change::{Cells, Column, ColumnDefinition, ColumnType, Keys, TableDefinition, VersionId};
 use crate::database::{Dialect, PgInstant, quote};
-use crate::read_model::TableChanges;
 use crate::read_model::ddl::{names, physical_table};
+use crate::read_model::merge::{Merged, Place, Row};
 
 /// So many new rows are copied in at the least; fewer are inserted.
 const COPIED_ROWS_MIN: usize = 128;
+
+/// Rows are sent to be copied in when there are so many bytes of them.
+const COPIED_BYTES: usize = 128 << 10;
+
+/// What the binary form of COPY begins with.
+const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
 /// Statements of one table.
 #[derive(Debug)]
@@ -56,94 +62,82 @@ impl Statements {
         }
     }
 
-    /// `key_rows` are the rows of those keys that are put; value columns hold one row for each.
-    pub(super) async fn put(
-        &self,
-        connection: &mut PgConnection,
-        changed: &TableChanges,
-        key_rows: &[usize],
-    ) -> sqlx::Result<()> {
-        let is_new = |key_row: usize| changed.existing.get(key_row) == Some(&0);
-        let puts = key_rows.iter().copied().enumerate();
-        let (new, others): (Vec<_>, Vec<_>) = puts.partition(|&(_, key_row)| is_new(key_row));
+    pub(super) async fn put(&self, connection: &mut PgConnection, merged: &Merged<'_>) -> sqlx::Result<()> {
         // Half the work of the server, but two round trips more.
-        let (new, others) = if self.copy.is_some() && new.len() >= COPIED_ROWS_MIN {
-            (Rows::of(&new), Rows::of(&others))
-        } else {
-            let all: Vec<(usize, usize)> = key_rows.iter().copied().enumerate().collect();
-            (Rows::of(&[]), Rows::of(&all))
+        let (new, others): (Vec<Place>, Vec<Place>) = merged.puts.iter().partition(|place| place.is_new);
+        let Some(copy) = self.copy.as_ref().filter(|_| new.len() >= COPIED_ROWS_MIN) else {
+            return self.upsert(connection, merged, &merged.puts).await;
         };
-        if let Some(copy) = self.copy.as_ref().filter(|_| !new.keys.is_empty()) {
-            let bytes = self.copied(changed, &new).map_err(sqlx::Error::Encode)?;
-            let mut into = connection.copy_in_raw(copy).await?;
-            if let Err(fault) = into.send(bytes).await {
-                into.abort("not all rows could be sent").await?;
-                return Err(fault);
-            }
-            into.finish().await?;
+        let mut into = connection.copy_in_raw(copy).await?;
+        if let Err(fault) = self.send(&mut into, merged, &new).await {
+            into.abort("not all rows could be sent").await?;
+            return Err(fault);
         }
-        if others.keys.is_empty() {
-            return Ok(());
-        }
-        let mut query = sqlx::query(AssertSqlSafe(self.put.clone()));
-        let (keys, values) = self.types.split_at(self.key_columns);
-        for (column, &of_type) in changed.keys.columns.iter().zip(keys) {
-            query = query.bind(Array { column, of_type, rows: Some(&others.keys) });
-        }
-        for (column, &of_type) in changed.changes.columns.iter().zip(values) {
-            query = query.bind(Array { column, of_type, rows: Some(&others.values) });
-        }
-        query.execute(connection).await?;
-        Ok(())
+        into.finish().await?;
+        self.upsert(connection, merged, &others).await
     }
 
-    /// Rows in the binary form of COPY.
-    fn copied(&self, changed: &TableChanges, rows: &Rows) -> Result<Vec<u8>, BoxDynError> {
-        let mut bytes = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
-        let columns = i16::try_from(self.types.len())?.to_be_bytes();
-        let (keys, values) = self.types.split_at(self.key_columns);
-        for (&key_row, &row) in rows.keys.iter().zip(&rows.values) {
-            bytes.extend_from_slice(&columns);
-            for (column, &of_type) in changed.keys.columns.iter().zip(keys) {
-                push_cell(&mut bytes, column, of_type, key_row)?;
-            }
-            for (column, &of_type) in changed.changes.columns.iter().zip(values) {
-                push_cell(&mut bytes, column, of_type, row)?;
+    /// Sends rows in the binary form of COPY, some at a time: the server takes those while the
+    /// next ones are made.
+    async fn send(
+        &self,
+        into: &mut PgCopyIn<&mut PgConnection>,
+        merged: &Merged<'_>,
+        places: &[Place],
+    ) -> sqlx::Result<()> {
+        let mut bytes = COPY_HEADER.to_vec();
+        for &place in places {
+            self.push_row(&mut bytes, merged, place).map_err(sqlx::Error::Encode)?;
+            if bytes.len() >= COPIED_BYTES {
+                into.send(bytes.as_slice()).await?;
+                bytes.clear();
             }
         }
         bytes.extend_from_slice(&(-1_i16).to_be_bytes());
-        Ok(bytes)
+        into.send(bytes).await?;
+        Ok(())
     }
 
-    pub(super) async fn delete(
-        &self,
-        connection: &mut PgConnection,
-        changed: &TableChanges,
-        key_rows: &[usize],
-    ) -> sqlx::Result<()> {
-        if key_rows.is_empty() {
+    fn push_row(&self, bytes: &mut Vec<u8>, merged: &Merged<'_>, place: Place) -> Result<(), BoxDynError> {
+        bytes.extend_from_slice(&i16::try_from(self.types.len())?.to_be_bytes());
+        let (keys, values) = self.types.split_at(self.key_columns);
+        for (row, types) in [(merged.key(place), keys), (merged.values(place), values)] {
+            for (column, &of_type) in row.columns.iter().zip(types) {
+                push_cell(bytes, column, of_type, row.row)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn upsert(&self, connection: &mut PgConnection, merged: &Merged<'_>, places: &[Place]) -> sqlx::Result<()> {
+        if places.is_empty() {
             return Ok(());
         }
-        let mut query = sqlx::query(AssertSqlSafe(self.delete.clone()));
-        for (column, &of_type) in changed.keys.columns.iter().zip(&self.types) {
-            query = query.bind(Array { column, of_type, rows: Some(key_rows) });
+        let rows: Vec<(Row<'_>, Row<'_>)> =
+            places.iter().map(|&place| (merged.key(place), merged.values(place))).collect();
+        let (keys, values) = self.types.split_at(self.key_columns);
+        let mut query = sqlx::query(AssertSqlSafe(self.put.clone()));
+        for (number, &of_type) in keys.iter().enumerate() {
+            query = query.bind(Array { of_type, cells: rows.iter().map(|(key, _)| key.cell(number)).collect() });
+        }
+        for (number, &of_type) in values.iter().enumerate() {
+            query = query.bind(Array { of_type, cells: rows.iter().map(|(_, row)| row.cell(number)).collect() });
         }
         query.execute(connection).await?;
         Ok(())
     }
-}
 
-/// Rows of keys, and for each the row of its values.
-struct Rows {
-    keys: Vec<usize>,
-    values: Vec<usize>,
-}
-
-impl Rows {
-    /// From pairs of a row of values and a row of keys.
-    fn of(pairs: &[(usize, usize)]) -> Self {
-        let (values, keys) = pairs.iter().copied().unzip();
-        Self { keys, values }
+    pub(super) async fn delete(&self, connection: &mut PgConnection, merged: &Merged<'_>) -> sqlx::Result<()> {
+        if merged.deletes.is_empty() {
+            return Ok(());
+        }
+        let mut query = sqlx::query(AssertSqlSafe(self.delete.clone()));
+        for (number, &of_type) in self.types[..self.key_columns].iter().enumerate() {
+            let cells = merged.deletes.iter().map(|&place| merged.key(place).cell(number)).collect();
+            query = query.bind(Array { of_type, cells });
+        }
+        query.execute(connection).await?;
+        Ok(())
     }
 }
 
@@ -169,7 +163,8 @@ pub(super) async fn read(
     );
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for (column, definition) in keys.columns.iter().zip(table.key()) {
-        query = query.bind(Array { column, of_type: definition.of_type, rows: None });
+        let cells = (0..keys.count).map(|row| (column, row)).collect();
+        query = query.bind(Array { of_type: definition.of_type, cells });
     }
     let rows = query.fetch_all(connection).await?;
     let mut numbers = Vec::with_capacity(rows.len());
@@ -224,11 +219,10 @@ fn carried(of_type: ColumnType) -> (u32, &'static str, u32) {
     }
 }
 
-/// A column as PostgreSQL takes an array; only `rows` of it, if they are given.
+/// Cells of a column as PostgreSQL takes an array.
 struct Array<'a> {
-    column: &'a Column,
     of_type: ColumnType,
-    rows: Option<&'a [usize]>,
+    cells: Vec<(&'a Column, usize)>,
 }
 
 impl Type<Postgres> for Array<'_> {
@@ -243,16 +237,13 @@ impl Encode<'_, Postgres> for Array<'_> {
     }
 
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        let count = self.rows.map_or(self.column.len(), <[usize]>::len);
         let (element, ..) = carried(self.of_type);
-        let has_nulls = i32::from(!self.column.nulls.is_empty());
-        for number in [1, has_nulls, element.cast_signed(), i32::try_from(count)?, 1] {
+        let has_nulls = i32::from(self.cells.iter().any(|&(column, row)| column.is_null(row)));
+        for number in [1, has_nulls, element.cast_signed(), i32::try_from(self.cells.len())?, 1] {
             buffer.extend_from_slice(&number.to_be_bytes());
         }
-        let mut push = |row| push_cell(buffer, self.column, self.of_type, row);
-        match self.rows {
-            Some(rows) => rows.iter().try_for_each(|&row| push(row))?,
-            None => (0..count).try_for_each(push)?,
+        for &(column, row) in &self.cells {
+            push_cell(buffer, column, self.of_type, row)?;
         }
         Ok(IsNull::No)
     }

@@ -1,24 +1,25 @@
 //! Rows of one table, whatever the database.
 
+use super::statements::Statements;
 use super::{mysql, postgres, sqlite};
-use crate::change::{Keys, Operation, Rows, TableDefinition, VersionId};
+use crate::change::{Keys, Rows, TableDefinition, VersionId};
 use crate::database::{Dialect, Flavour, Link, Session};
-use crate::read_model::TableChanges;
+use crate::read_model::merge::Merged;
 
 /// Statements of one table that do not depend on the batch.
 #[derive(Debug)]
 pub(in crate::read_model) enum TableWriter {
-    Sqlite(sqlite::Statements),
+    Sqlite(Statements),
     Postgres(postgres::Statements),
-    MySql(mysql::Statements),
+    MySql(Statements),
 }
 
 impl TableWriter {
     pub(in crate::read_model) fn new(dialect: Dialect, id: &VersionId, table: &TableDefinition) -> Self {
         match dialect {
-            Dialect::Sqlite => Self::Sqlite(sqlite::Statements::new(id, table)),
+            Dialect::Sqlite => Self::Sqlite(Statements::new(dialect, id, table)),
             Dialect::Postgres => Self::Postgres(postgres::Statements::new(id, table)),
-            Dialect::MySql => Self::MySql(mysql::Statements::new(id, table)),
+            Dialect::MySql => Self::MySql(Statements::new(dialect, id, table)),
         }
     }
 
@@ -26,25 +27,20 @@ impl TableWriter {
     pub(in crate::read_model) async fn write(
         &self,
         session: &mut dyn Session,
-        changed: &TableChanges,
+        merged: &Merged<'_>,
     ) -> sqlx::Result<()> {
-        let rows_of = |wanted: Operation| -> Vec<usize> {
-            let operations = changed.changes.operations.iter().enumerate();
-            operations.filter(|&(_, &operation)| operation == wanted).map(|(row, _)| row).collect()
-        };
-        let (put, deleted) = (rows_of(Operation::Put), rows_of(Operation::Delete));
         match (self, session.link()) {
-            (Self::Sqlite(table), Link::Sqlite(connection)) => {
-                table.put(connection, changed, &put).await?;
-                table.delete(connection, changed, &deleted).await
+            (Self::Sqlite(statements), Link::Sqlite(connection)) => {
+                sqlite::put(connection, statements, merged).await?;
+                sqlite::delete(connection, statements, merged).await
             }
-            (Self::Postgres(table), Link::Postgres(connection)) => {
-                table.put(connection, changed, &put).await?;
-                table.delete(connection, changed, &deleted).await
+            (Self::Postgres(statements), Link::Postgres(connection)) => {
+                statements.put(connection, merged).await?;
+                statements.delete(connection, merged).await
             }
-            (Self::MySql(table), Link::MySql(connection)) => {
-                table.put(connection, changed, &put).await?;
-                table.delete(connection, changed, &deleted).await
+            (Self::MySql(statements), Link::MySql(connection)) => {
+                mysql::put(connection, statements, merged).await?;
+                mysql::delete(connection, statements, merged).await
             }
             _ => unreachable!("a table is written in the database that it is in"),
         }
