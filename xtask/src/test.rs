@@ -13,7 +13,7 @@ const WITH_EXAMPLES: [&str; 1] = ["fantascope-sdk"];
 
 /// The tests of the host that hold in every database, by their modules: they are run in a file
 /// with all the others, and again on each server.
-const IN_EVERY_DATABASE: [&str; 12] = [
+const IN_EVERY_DATABASE: [&str; 14] = [
     "admission",
     "comparison",
     "deployment",
@@ -22,10 +22,12 @@ const IN_EVERY_DATABASE: [&str; 12] = [
     "hosts",
     "lies",
     "replay",
+    "rows",
     "scenarios",
     "tail",
     "together",
     "upcasters",
+    "views",
 ];
 
 /// Runs all steps.

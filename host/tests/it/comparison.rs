@@ -1,112 +1,16 @@
 //! Two versions of a projection are compared row by row.
 
-use std::sync::Arc;
-
-use fantascope::change::{
-    Blobs, Cells, Changes, Column, ColumnDefinition, ColumnType, Digest, Keys, Manifest, Name, Operation, Subscription,
-    TableDefinition,
-};
+use fantascope::change::{Cells, Column, ColumnType, TableDefinition};
 use fantascope::database::Dialect;
 use fantascope::event::Position;
-use fantascope::read_model::{
-    Checkpoint, Commit, Comparison, Prepared, Presence, ReadModel, RowDifference, TableChanges, TableComparison, Writer,
-};
+use fantascope::read_model::{Comparison, Presence, ReadModel, RowDifference, TableComparison};
 use serde_json::{Value, json};
 
 use crate::place::Place;
+use crate::side::{Side, blobs, column, floats, integers, read_model, table, texts};
 
 /// Rows to show, more than any of these tests has.
 const SAMPLES: usize = 100;
-
-fn name(text: &str) -> Name {
-    text.parse().unwrap()
-}
-
-fn table(text: &str, key_columns: usize, columns: &[(&str, ColumnType)]) -> TableDefinition {
-    let column = |(number, &(text, of_type)): (usize, &(&str, ColumnType))| ColumnDefinition {
-        name: name(text),
-        of_type,
-        nullable: number >= key_columns,
-    };
-    TableDefinition {
-        name: name(text),
-        columns: columns.iter().enumerate().map(column).collect(),
-        key_columns,
-        keyed_by_aggregate: false,
-        indexes: Vec::new(),
-    }
-}
-
-/// `cells`, with nulls in the rows `nulls`.
-fn column(cells: Cells, nulls: &[usize]) -> Column {
-    let mut column = Column { nulls: Vec::new(), cells };
-    if !nulls.is_empty() {
-        column.nulls = (0..column.len()).map(|row| u8::from(nulls.contains(&row))).collect();
-    }
-    column
-}
-
-fn texts(values: &[&str]) -> Column {
-    column(Cells::Texts(values.iter().copied().collect()), &[])
-}
-
-fn integers(values: &[i64]) -> Column {
-    column(Cells::Integers(values.to_vec()), &[])
-}
-
-fn floats(values: &[f64]) -> Column {
-    column(Cells::Floats(values.to_vec()), &[])
-}
-
-fn blobs(values: &[&[u8]]) -> Column {
-    let mut blobs = Blobs::default();
-    values.iter().for_each(|value| blobs.push(value));
-    column(Cells::Blobs(blobs), &[])
-}
-
-/// A version with its tables.
-struct Side {
-    prepared: Prepared,
-    tables: Vec<TableDefinition>,
-    writer: Writer,
-}
-
-impl Side {
-    async fn new(read_model: &ReadModel, version: u32, tables: Vec<TableDefinition>) -> Self {
-        let manifest = Manifest {
-            sdk: String::new(),
-            name: name("orders"),
-            version,
-            subscription: Subscription::All,
-            replayable: false,
-            tables: tables.clone(),
-        };
-        manifest.check().unwrap();
-        let prepared = read_model.prepare(&manifest, Digest([0; 32])).await.unwrap();
-        let writer = read_model.writer(&prepared, &tables);
-        Self { prepared, tables, writer }
-    }
-
-    /// Puts rows into its tables, given as columns.
-    async fn put(&mut self, position: u64, columns: Vec<Vec<Column>>) {
-        let changes = |(mut columns, table): (Vec<Column>, &TableDefinition)| {
-            let (count, values) = (columns[0].len(), columns.split_off(table.key_columns));
-            let keys = Keys { count, columns };
-            let changes = Changes { operations: vec![Operation::Put; count], columns: values };
-            let hashes = keys.hashes();
-            keys.check(table).unwrap();
-            changes.check(table, count).unwrap();
-            TableChanges::new(keys, hashes, changes, Vec::new())
-        };
-        let tables = Arc::new(columns.into_iter().zip(&self.tables).map(changes).collect());
-        let checkpoint = Checkpoint { position: Position(position), last_event: None };
-        self.writer.commit(&[Commit { tables, checkpoint }]).await.unwrap();
-    }
-}
-
-async fn read_model(place: &Place) -> ReadModel {
-    ReadModel::open(&place.database().await).await.unwrap()
-}
 
 async fn compared(read_model: &ReadModel, blue: &Side, green: &Side, samples: usize) -> Comparison {
     let mut snapshot = read_model.snapshot().await.unwrap();

@@ -29,9 +29,11 @@ mod outage;
 mod place;
 mod refusals;
 mod replay;
+mod rows;
 mod scenarios;
 #[path = "../servers/mod.rs"]
 mod servers;
+mod side;
 mod stage;
 mod tail;
 mod throwaway;
@@ -39,4 +41,5 @@ mod tidy;
 mod tls;
 mod together;
 mod upcasters;
+mod views;
 mod watch;
