@@ -4,12 +4,13 @@
 //! grants, as in a trial, all may be folded.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
 use crate::change::VersionId;
+use crate::read_model::{Error, ReadModel};
 
 /// Whoever grants is waited for this long. It does not answer while the database is away, and
 /// then nobody goes on anyway.
@@ -26,7 +27,7 @@ pub struct Leases {
     asked: Arc<Notify>,
     /// How often it was looked how things are.
     looks: watch::Sender<u64>,
-    /// The epochs under which this host folds, or did last.
+    /// The epochs under which this host folds, or did last, until it hands over.
     held: Arc<Mutex<BTreeMap<UnitId, i64>>>,
 }
 
@@ -74,14 +75,36 @@ impl Leases {
 
     /// Notes that `unit` is folded here under `epoch`.
     pub(super) fn holds(&self, unit: UnitId, epoch: i64) {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(unit, epoch);
+        self.held().insert(unit, epoch);
+    }
+
+    /// Hands over what is held of the `count` partitions of `id`, but for those that are `kept`.
+    pub(super) async fn hand_over_but(
+        &self,
+        read_model: &ReadModel,
+        id: &VersionId,
+        kept: &[u32],
+        count: u32,
+    ) -> Result<(), Error> {
+        for number in (0..count).filter(|number| !kept.contains(number)) {
+            let unit = (id.clone(), number);
+            if self.held().contains_key(&unit) {
+                read_model.release(id, number).await?;
+                self.held().remove(&unit);
+            }
+        }
+        Ok(())
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeMap<UnitId, i64>> {
+        // Each change is one call to the map.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether somebody has raised the epoch of `unit` to `epoch` since it was taken over here.
     #[must_use]
     pub fn is_raised(&self, unit: &UnitId, epoch: i64) -> bool {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.get(unit).is_some_and(|&held| held < epoch)
+        self.held().get(unit).is_some_and(|&held| held < epoch)
     }
 
     /// What is granted, and what will be.

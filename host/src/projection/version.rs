@@ -345,6 +345,8 @@ impl Version {
         let count = u32::try_from(record.checkpoints.len()).unwrap_or(u32::MAX);
         let mut granted = self.around.leases.watch();
         let wanted = granted.borrow_and_update().of(&self.id, count);
+        // It may have rested, or waited, when it was to hand over.
+        self.around.leases.hand_over_but(&self.around.read_model, &self.id, &wanted, count).await?;
         let mut runs = JoinSet::new();
         let sets = self.around.pages.upcasters().latest();
         let losses = self.around.read_model.losses();
@@ -396,9 +398,7 @@ impl Version {
             outcome = graver(outcome, stopped);
         }
         let kept = granted.borrow().of(&self.id, count);
-        for &number in wanted.iter().filter(|number| !kept.contains(number)) {
-            self.around.read_model.release(&self.id, number).await?;
-        }
+        self.around.leases.hand_over_but(&self.around.read_model, &self.id, &kept, count).await?;
         Ok(outcome)
     }
 

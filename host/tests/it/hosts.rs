@@ -152,6 +152,55 @@ async fn what_is_said_to_one_host_holds_for_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_has_failed_is_tried_again_when_another_host_is_told() {
+    let one = Stage::new().await;
+    one.append(10).await;
+    one.deploy(slides(1, "plain", 0)).await.unwrap();
+    let two = one.beside().await;
+    let options = DeployOptions { promote: Some(Promote::Manual), ..DeployOptions::default() };
+    one.deploy_with(slides(2, "broken", 0), options).await.unwrap();
+    let has_failed = |stage: &Stage| stage.status("v2").is_some_and(|status| status.phase == Phase::Failed);
+    until("it fails", async || has_failed(&one) || has_failed(&two)).await;
+    let (folds, told) = if has_failed(&one) { (&one, &two) } else { (&two, &one) };
+    until("the other one knows of it", async || told.status("v2").is_some()).await;
+    let failed = folds.status("v2").unwrap().error.unwrap();
+    told.deployments.resume("slides", "2".parse().ok(), None, "tester").await.unwrap();
+    // By the same host, or by the other one if it is its turn now.
+    let fails_anew = |stage: &Stage| {
+        stage.status("v2").and_then(|status| status.error).is_some_and(|error| error.since > failed.since)
+    };
+    until("it fails anew", async || fails_anew(&one) || fails_anew(&two)).await;
+    one.deployments.drain().await;
+    two.deployments.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_rested_when_it_was_to_be_handed_over_goes_on() {
+    let one = Stage::new().await;
+    one.append(10).await;
+    deploy_versions(&one, 2).await;
+    for label in ["v1", "v2"] {
+        one.reaches(label, Phase::Following).await;
+    }
+    one.deployments.pause("slides", None, "tester").await.unwrap();
+    let two = one.beside().await;
+    until("there are two", async || one.read_model.look().await.unwrap().hosts == 2).await;
+    // By then the first knows that one of the versions is not to be its own any more.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    one.append(1).await;
+    two.deployments.resume("slides", None, None, "tester").await.unwrap();
+    become_shares(&[&one, &two], &[1, 1, 0]).await;
+    for version in 1..=2 {
+        until("all is folded", async || {
+            one.rows(&format!("slides__counts__v{version}g1")).await.values().all(|&(events, _)| events == 11)
+        })
+        .await;
+    }
+    one.deployments.drain().await;
+    two.deployments.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn other_code_of_the_same_version_takes_over_wherever_it_runs() {
     let one = Stage::new().await;
     one.append(4).await;
