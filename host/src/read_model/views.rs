@@ -51,7 +51,7 @@ impl ReadModel {
                 refuse_taken(writing, &id.projection, &view.name).await?;
             }
             if self.dialect() == Dialect::Postgres && is_ours {
-                replace_with_grants(writing, &view).await?;
+                replace_with_grants(writing, &view, table).await?;
             } else if self.dialect() != Dialect::MySql {
                 query(format!("DROP VIEW IF EXISTS {}", quote(&view.name))).execute(writing).await?;
                 query(view.create()).execute(writing).await?;
@@ -203,17 +203,22 @@ async fn views_of(session: &mut dyn Session, projection: &Name) -> Result<Vec<(S
     Ok(views)
 }
 
-/// Replaces a view by another of the same name, for which the same may do the same as before.
-async fn replace_with_grants(writing: &mut Writing, view: &View) -> Result<(), Error> {
+/// Replaces a view by another of the same name, for which the same may do the same as before; with
+/// single columns, too, if `table` has them.
+async fn replace_with_grants(writing: &mut Writing, view: &View, table: &TableDefinition) -> Result<(), Error> {
     let grants = query(
-        "SELECT a.privilege_type AS privilege, \
+        "SELECT a.privilege_type AS privilege, g.of_column::text AS of_column, \
                 CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS grantee, \
                 a.is_grantable AS passed_on \
-         FROM pg_class c, aclexplode(c.relacl) a \
-         WHERE c.oid = to_regclass(?) AND a.grantee <> c.relowner",
+         FROM (SELECT relowner, relacl AS acl, NULL::name AS of_column FROM pg_class WHERE oid = to_regclass(?) \
+               UNION ALL \
+               SELECT c.relowner, t.attacl, t.attname FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid \
+               WHERE c.oid = to_regclass(?)) g, \
+              aclexplode(g.acl) a \
+         WHERE a.grantee <> g.relowner",
     );
     let name = quote(&view.name);
-    let grants = grants.bind(name.clone()).all(writing).await?;
+    let grants = grants.bind(name.clone()).bind(name.clone()).all(writing).await?;
     let dropped = query(format!("DROP VIEW IF EXISTS {name}")).execute(writing).await;
     dropped.map_err(|fault| match fault.as_database_error().and_then(|fault| fault.code()).as_deref() {
         Some(DEPENDED_ON) => Error::ViewInUse { view: view.name.clone(), reason: fault.to_string() },
@@ -224,7 +229,12 @@ async fn replace_with_grants(writing: &mut Writing, view: &View) -> Result<(), E
     for grant in grants {
         let (privilege, grantee): (String, String) = (grant.get("privilege")?, grant.get("grantee")?);
         let passed_on = if grant.get::<bool>("passed_on")? { " WITH GRANT OPTION" } else { "" };
-        query(format!("GRANT {privilege} ON {name} TO {grantee}{passed_on}")).execute(writing).await?;
+        let of = match grant.get::<Option<String>>("of_column")? {
+            None => String::new(),
+            Some(of) if table.columns.iter().any(|column| column.name.as_str() == of) => format!(" ({})", quote(&of)),
+            Some(_) => continue,
+        };
+        query(format!("GRANT {privilege}{of} ON {name} TO {grantee}{passed_on}")).execute(writing).await?;
     }
     Ok(())
 }

@@ -147,14 +147,18 @@ async fn grants_outlive_a_promotion() {
     versions.raw.run(&format!("CREATE ROLE \"{role}\"")).await.unwrap();
     versions.raw.run("GRANT SELECT ON orders_lines TO PUBLIC").await.unwrap();
     versions.raw.run(&format!("GRANT SELECT, UPDATE ON orders_lines TO \"{role}\" WITH GRANT OPTION")).await.unwrap();
+    versions.raw.run("GRANT UPDATE (total) ON orders_lines TO PUBLIC").await.unwrap();
     let granted = async || -> Vec<(String, String, bool)> {
         let rows = versions
             .raw
             .rows(
                 "SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(a.grantee)::text END AS grantee, \
-                        a.privilege_type AS privilege, a.is_grantable AS passed_on \
-                 FROM pg_class c, aclexplode(c.relacl) a \
-                 WHERE c.oid = to_regclass('orders_lines') AND a.grantee <> c.relowner ORDER BY 1, 2",
+                        a.privilege_type || coalesce(' of ' || of_column, '') AS privilege, a.is_grantable AS passed_on \
+                 FROM (SELECT relowner, relacl AS acl, NULL::name AS of_column FROM pg_class \
+                       WHERE oid = to_regclass('orders_lines') UNION ALL \
+                       SELECT 0, attacl, attname FROM pg_attribute WHERE attrelid = to_regclass('orders_lines')) g, \
+                      aclexplode(g.acl) a \
+                 WHERE a.grantee <> g.relowner OR of_column IS NOT NULL ORDER BY 1, 2",
             )
             .await;
         let grant = |row: &fantascope::database::Row| {
@@ -165,13 +169,20 @@ async fn grants_outlive_a_promotion() {
     let before = granted().await;
     versions.promote().await.unwrap();
     let after = granted().await;
+    // A version without the column: what was granted of it is void.
+    let others = vec![table("lines", 1, &[("id", ColumnType::Integer), ("sum", ColumnType::Integer)])];
+    let third = Side::new(&versions.read_model, 3, others).await;
+    versions.read_model.promote(&third.prepared.id, NewOperation::default()).await.unwrap();
+    let without = granted().await;
     versions.raw.run(&format!("DROP OWNED BY \"{role}\"")).await.unwrap();
     versions.raw.run(&format!("DROP ROLE \"{role}\"")).await.unwrap();
     let of = |grantee: &str, privilege: &str, passed_on| (grantee.to_owned(), privilege.to_owned(), passed_on);
-    let expected = [of("PUBLIC", "SELECT", false), of(&role, "SELECT", true), of(&role, "UPDATE", true)];
-    assert_eq!(before, expected);
-    assert_eq!(after, expected);
-    assert_eq!(versions.shown().await, 2);
+    let plain = [of("PUBLIC", "SELECT", false), of(&role, "SELECT", true), of(&role, "UPDATE", true)];
+    let mut with_column = plain.to_vec();
+    with_column.insert(1, of("PUBLIC", "UPDATE of total", false));
+    assert_eq!(before, with_column);
+    assert_eq!(after, with_column);
+    assert_eq!(without, plain);
 }
 
 #[tokio::test]
