@@ -47,7 +47,7 @@ impl Pools {
                 ("idle_in_transaction_session_timeout", idle),
                 ("lock_timeout", wait),
                 ("timezone", "UTC".into()),
-                // Of a table that it has no figures of yet the planner sorts what it reads so.
+                // As long as the planner has no figures of a table it takes bitmaps, and sorts then.
                 ("enable_bitmapscan", "off".into()),
             ])
             .disable_statement_logging();

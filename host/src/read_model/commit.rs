@@ -17,6 +17,10 @@ use crate::event::{Position, Timestamp};
 /// have lost commits of rows, and rows that come after a gap would be wrong.
 const FENCE: &str = "epoch = ? AND position = ?";
 
+/// Commits that are written together at the most. On SQLite appends wait for them.
+const COMMITS_ON_SQLITE: usize = 8;
+const COMMITS_ON_SERVERS: usize = 64;
+
 /// How far a projection has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checkpoint {
@@ -115,7 +119,7 @@ impl Writer {
     /// which others wait on SQLite, and nobody elsewhere.
     #[must_use]
     pub fn commits_at_once(&self) -> usize {
-        self.database.dialect().pick(8, 64, 64)
+        self.database.dialect().pick(COMMITS_ON_SQLITE, COMMITS_ON_SERVERS, COMMITS_ON_SERVERS)
     }
 
     /// Writes what batches changed, one after the other, and the checkpoint of the last, or
