@@ -53,6 +53,18 @@ impl Session for Connection {
     }
 }
 
+impl Connection {
+    /// Gives it back at once, so that whoever asks next need not open another one: what is dropped
+    /// is back a little later.
+    pub async fn release(self) {
+        match self.0 {
+            Pooled::Sqlite(mut connection) => connection.return_to_pool().await,
+            Pooled::Postgres(mut connection) => connection.return_to_pool().await,
+            Pooled::MySql(mut connection) => connection.return_to_pool().await,
+        }
+    }
+}
+
 /// A transaction. Dropped without [`Transaction::commit`] nothing of it is done.
 #[derive(Debug)]
 pub struct Transaction(pub(super) Begun);

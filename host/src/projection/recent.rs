@@ -135,36 +135,45 @@ impl Recent {
     }
 }
 
-/// A Bloom filter (Bloom, 1970) of a fixed size, with four probes from one hash
-/// (Kirsch and Mitzenmacher, 2006). When it is full it says 'maybe' to everything,
-/// which costs reads, never a row.
+/// A Bloom filter (Bloom, 1970) of a fixed size, in which the bits of a key lie side by side, so
+/// that the memory is asked once (Putze, Sanders and Singler, 2007). When it is full it says
+/// 'maybe' to everything, which costs reads, never a row.
 #[derive(Debug)]
 struct Filter {
-    words: Vec<u64>,
+    lines: Vec<Line>,
 }
+
+/// As much as a line of the processor's cache: 512 bits.
+type Line = [u64; 8];
 
 impl Filter {
     fn new(bytes: usize) -> Self {
-        Self { words: vec![0; (bytes / 8).max(1).next_power_of_two()] }
+        Self { lines: vec![[0; 8]; (bytes / size_of::<Line>()).max(1).next_power_of_two()] }
     }
 
-    fn probes(&self, hash: u64) -> impl Iterator<Item = (usize, u64)> + use<> {
-        let mask = self.words.len() as u64 - 1;
-        let step = hash.rotate_left(32) | 1;
-        (0..4_u64).map(move |number| {
-            let probe = hash.wrapping_add(step.wrapping_mul(number));
-            (usize::try_from((probe >> 6) & mask).unwrap_or(0), 1 << (probe & 63))
+    /// The line of a key; its upper bits tell which one, the lower ones which bits of it.
+    fn line(&self, hash: u64) -> usize {
+        usize::try_from(hash >> 36).unwrap_or(0) & (self.lines.len() - 1)
+    }
+
+    /// Four bits of a line, of nine bits of the hash each: where they are, by word.
+    fn bits(hash: u64) -> impl Iterator<Item = (usize, u64)> {
+        (0..4).map(move |number| {
+            let bit = hash >> (number * 9) & 511;
+            (usize::try_from(bit >> 6).unwrap_or(0), 1 << (bit & 63))
         })
     }
 
     fn add(&mut self, hash: u64) {
-        for (word, bit) in self.probes(hash) {
-            self.words[word] |= bit;
+        let line = self.line(hash);
+        for (word, bit) in Self::bits(hash) {
+            self.lines[line][word] |= bit;
         }
     }
 
     fn may_contain(&self, hash: u64) -> bool {
-        self.probes(hash).all(|(word, bit)| self.words[word] & bit != 0)
+        let words = &self.lines[self.line(hash)];
+        Self::bits(hash).all(|(word, bit)| words[word] & bit != 0)
     }
 }
 
@@ -173,11 +182,11 @@ mod tests {
     use super::*;
     use crate::change::{Cells, Changes};
 
-    fn texts(values: &[&str]) -> Column {
-        Column { nulls: vec![], cells: Cells::Texts(values.iter().copied().collect()) }
+    fn texts<T: AsRef<str>>(values: &[T]) -> Column {
+        Column { nulls: vec![], cells: Cells::Texts(values.iter().map(AsRef::as_ref).collect()) }
     }
 
-    fn keys(values: &[&str]) -> Keys {
+    fn keys<T: AsRef<str>>(values: &[T]) -> Keys {
         Keys { count: values.len(), columns: vec![texts(values)] }
     }
 
@@ -197,6 +206,17 @@ mod tests {
             Known::Absent => "absent".to_owned(),
             Known::Unknown => "unknown".to_owned(),
         }
+    }
+
+    #[test]
+    fn filter_never_denies_a_key_and_seldom_claims_another() {
+        let keys = keys(&(0..20_000).map(|number| format!("order-{number:08}")).collect::<Vec<_>>());
+        let (added, others) = (&keys.hashes()[..10_000], &keys.hashes()[10_000..]);
+        let mut filter = Filter::new(1 << 16);
+        added.iter().for_each(|&hash| filter.add(hash));
+        assert!(added.iter().all(|&hash| filter.may_contain(hash)));
+        let claimed = others.iter().filter(|&&hash| filter.may_contain(hash)).count();
+        assert!(claimed < 20, "with 52 bits a key it claims {claimed} of 10,000 others");
     }
 
     #[test]

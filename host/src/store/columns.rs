@@ -3,30 +3,35 @@
 use std::sync::Arc;
 
 use super::Error;
-use crate::event::{Batch, EventType, Position};
+use crate::change::Blobs;
+use crate::event::{Batch, EventType, Position, Texts};
 
-/// A row of the table of events; texts that are absent are empty.
+/// A row of the table of events; texts that are absent are empty. That they are UTF-8 is
+/// found out for a whole column at once.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fields<'a> {
     pub(super) position: u64,
     pub(super) event_id: [u8; 16],
-    pub(super) event_type: &'a str,
+    pub(super) event_type: &'a [u8],
     pub(super) event_version: u32,
-    pub(super) aggregate_type: &'a str,
-    pub(super) aggregate_id: &'a str,
+    pub(super) aggregate_type: &'a [u8],
+    pub(super) aggregate_id: &'a [u8],
     pub(super) aggregate_version: u64,
     pub(super) event_timestamp: i64,
-    pub(super) user_id: &'a str,
-    pub(super) correlation_id: &'a str,
-    pub(super) causation_id: &'a str,
-    pub(super) metadata: &'a str,
-    pub(super) event_data: &'a str,
+    pub(super) user_id: &'a [u8],
+    pub(super) correlation_id: &'a [u8],
+    pub(super) causation_id: &'a [u8],
+    pub(super) metadata: &'a [u8],
+    pub(super) event_data: &'a [u8],
 }
 
 /// A batch that grows.
 #[derive(Default)]
 pub(super) struct Columns {
+    /// Without its texts …
     batch: Batch,
+    /// … which are here, in their order.
+    texts: [Blobs; 6],
     /// How many bytes its payloads may have, unless a single event is larger.
     bytes_max: Option<usize>,
     bytes: usize,
@@ -75,28 +80,59 @@ impl Columns {
         batch.positions.push(row.position);
         batch.indexes.push(0);
         batch.ids.extend_from_slice(&row.event_id);
-        batch.type_codes.push(self.types.code(
-            |known| known.version == row.event_version && *known.name == *row.event_type,
-            || EventType { name: Arc::from(row.event_type), version: row.event_version },
-        ));
-        let is_it = |known: &String| known == row.aggregate_type;
-        batch.aggregate_type_codes.push(self.aggregate_types.code(is_it, || row.aggregate_type.to_owned()));
-        batch.aggregate_ids.push(row.aggregate_id);
+        let is_it = |known: &EventType| known.version == row.event_version && known.name.as_bytes() == row.event_type;
+        let text = |name: &str, bytes: &[u8]| match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(_) => Err(not_utf8(name, row.position)),
+        };
+        batch.type_codes.push(self.types.code(is_it, || {
+            Ok(EventType { name: Arc::from(text("event_type", row.event_type)?), version: row.event_version })
+        })?);
+        let is_it = |known: &String| known.as_bytes() == row.aggregate_type;
+        batch
+            .aggregate_type_codes
+            .push(self.aggregate_types.code(is_it, || text("aggregate_type", row.aggregate_type))?);
         batch.aggregate_versions.push(row.aggregate_version);
         batch.timestamps.push(row.event_timestamp);
-        batch.user_ids.push(row.user_id);
-        batch.correlation_ids.push(row.correlation_id);
-        batch.causation_ids.push(row.causation_id);
-        batch.metadata.push(row.metadata);
-        batch.data.push(row.event_data);
+        let texts = [row.aggregate_id, row.user_id, row.correlation_id, row.causation_id, row.metadata, row.event_data];
+        self.texts.iter_mut().zip(texts).for_each(|(column, text)| column.push(text));
         Ok(())
     }
 
-    pub(super) fn into_batch(mut self) -> Batch {
-        self.batch.types = self.types.entries;
-        self.batch.aggregate_types = self.aggregate_types.entries;
-        self.batch
+    /// The batch, if all its texts are some.
+    pub(super) fn into_batch(self) -> Result<Batch, Error> {
+        let mut batch = self.batch;
+        let [aggregate_ids, user_ids, correlation_ids, causation_ids, metadata, data] = self.texts;
+        batch.types = self.types.entries;
+        batch.aggregate_types = self.aggregate_types.entries;
+        batch.aggregate_ids = as_texts("aggregate_id", aggregate_ids, &batch.positions)?;
+        batch.user_ids = as_texts("user_id", user_ids, &batch.positions)?;
+        batch.correlation_ids = as_texts("correlation_id", correlation_ids, &batch.positions)?;
+        batch.causation_ids = as_texts("causation_id", causation_ids, &batch.positions)?;
+        batch.metadata = as_texts("metadata", metadata, &batch.positions)?;
+        batch.data = as_texts("event_data", data, &batch.positions)?;
+        Ok(batch)
     }
+}
+
+/// The column `name`, which stands at `positions`, as texts.
+fn as_texts(name: &str, column: Blobs, positions: &[u64]) -> Result<Texts, Error> {
+    let Blobs { joined, ends } = column;
+    let joined = match String::from_utf8(joined) {
+        Ok(joined) if ends.iter().all(|&end| joined.is_char_boundary(end as usize)) => {
+            return Ok(Texts { joined, ends });
+        }
+        Ok(joined) => joined.into_bytes(),
+        Err(fault) => fault.into_bytes(),
+    };
+    let column = Blobs { joined, ends };
+    let is_none = |&row: &usize| std::str::from_utf8(column.get(row)).is_err();
+    let row = (0..positions.len()).find(is_none).unwrap_or_default();
+    Err(not_utf8(name, positions[row]))
+}
+
+fn not_utf8(name: &str, position: u64) -> Error {
+    Error::Corrupt { position: Position(position), reason: format!("`{name}` is not UTF-8") }
 }
 
 /// The distinct values of a column of which few are distinct. Found by looking
@@ -113,13 +149,52 @@ impl<T> Default for Dictionary<T> {
 }
 
 impl<T> Dictionary<T> {
-    fn code(&mut self, is_it: impl Fn(&T) -> bool, make: impl FnOnce() -> T) -> u32 {
+    fn code(&mut self, is_it: impl Fn(&T) -> bool, make: impl FnOnce() -> Result<T, Error>) -> Result<u32, Error> {
         if !self.entries.get(self.last).is_some_and(&is_it) {
-            self.last = self.entries.iter().position(is_it).unwrap_or_else(|| {
-                self.entries.push(make());
-                self.entries.len() - 1
-            });
+            self.last = match self.entries.iter().position(is_it) {
+                Some(known) => known,
+                None => {
+                    self.entries.push(make()?);
+                    self.entries.len() - 1
+                }
+            };
         }
-        u32::try_from(self.last).expect("a page has fewer than 2^32 events")
+        Ok(u32::try_from(self.last).expect("a page has fewer than 2^32 events"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROW: Fields<'_> = Fields {
+        position: 7,
+        event_id: [0; 16],
+        event_type: b"OrderPlaced",
+        event_version: 1,
+        aggregate_type: b"Order",
+        aggregate_id: b"o-1",
+        aggregate_version: 1,
+        event_timestamp: 0,
+        user_id: b"",
+        correlation_id: b"",
+        causation_id: b"",
+        metadata: b"",
+        event_data: b"{}",
+    };
+
+    #[test]
+    fn names_the_text_that_is_not_utf_8() {
+        let check = |rows: &[Fields<'_>], expected: &str| {
+            let mut columns = Columns::default();
+            let pushed = rows.iter().try_for_each(|row| columns.push(row));
+            let fault = pushed.and_then(|()| columns.into_batch()).expect_err(expected).to_string();
+            assert!(fault.contains(expected) && fault.contains("position 8 "), "{fault} should say {expected}");
+        };
+        let next = Fields { position: 8, ..ROW };
+        check(&[ROW, Fields { event_type: b"\xff", ..next }], "`event_type` is not UTF-8");
+        check(&[ROW, Fields { event_data: b"{\xff", ..next }], "`event_data` is not UTF-8");
+        let last = Fields { position: 9, user_id: b"\xa9", ..ROW };
+        check(&[ROW, Fields { user_id: b"\xc3", ..next }, last], "`user_id` is not UTF-8");
     }
 }

@@ -178,7 +178,7 @@ pub(super) async fn page(
 
 fn fields(row: &MySqlRow) -> Result<Fields<'_>, Error> {
     let number = |index: usize| row.try_get::<i64, _>(index).map(i64::cast_unsigned);
-    let text = |index: usize| row.try_get::<Option<&str>, _>(index).map(Option::unwrap_or_default);
+    let text = |index: usize| row.try_get::<Option<&str>, _>(index).map(|text| text.unwrap_or_default().as_bytes());
     let position = number(0)?;
     let event_id = row.try_get::<&[u8], _>(1)?.try_into();
     let corrupt = |reason: &str| Error::Corrupt { position: Position(position), reason: reason.to_owned() };

@@ -57,7 +57,8 @@ impl Store {
                 }
                 _ => up_to.max(after),
             };
-            return Ok(Page { after, up_to, events: columns.into_batch() });
+            connection.release().await;
+            return Ok(Page { after, up_to, events: columns.into_batch()? });
         }
     }
 

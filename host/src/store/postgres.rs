@@ -110,21 +110,19 @@ fn fields(row: &PgRow) -> Result<Fields<'_>, Error> {
         let bytes: [u8; 8] = raw(index)?.try_into().map_err(|_| decode("a number is not of eight bytes".into()))?;
         Ok(u64::from_be_bytes(bytes))
     };
-    let text =
-        |index: usize| -> sqlx::Result<&str> { std::str::from_utf8(raw(index)?).map_err(|fault| decode(fault.into())) };
     Ok(Fields {
         position: number(0)?,
         event_id: raw(1)?.try_into().map_err(|_| decode("an id is not of 16 bytes".into()))?,
-        event_type: text(2)?,
+        event_type: raw(2)?,
         event_version: u32::try_from(number(3)?).unwrap_or(u32::MAX),
-        aggregate_type: text(4)?,
-        aggregate_id: text(5)?,
+        aggregate_type: raw(4)?,
+        aggregate_id: raw(5)?,
         aggregate_version: number(6)?,
         event_timestamp: PgInstant::from_bytes(raw(7)?).map_err(decode)?.0,
-        user_id: text(8)?,
-        correlation_id: text(9)?,
-        causation_id: text(10)?,
-        metadata: text(11)?,
-        event_data: text(12)?,
+        user_id: raw(8)?,
+        correlation_id: raw(9)?,
+        causation_id: raw(10)?,
+        metadata: raw(11)?,
+        event_data: raw(12)?,
     })
 }

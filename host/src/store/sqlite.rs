@@ -101,26 +101,26 @@ fn unpack(packed: &str) -> Result<Batch, Error> {
         let row = Fields {
             position: fields.position,
             event_id,
-            event_type: fields.next(),
+            event_type: fields.next().as_bytes(),
             event_version: fields.number("event_version")?,
-            aggregate_type: fields.next(),
-            aggregate_id: fields.next(),
+            aggregate_type: fields.next().as_bytes(),
+            aggregate_id: fields.next().as_bytes(),
             aggregate_version: fields.number("aggregate_version")?,
             event_timestamp: fields.number("event_timestamp")?,
-            user_id: fields.next(),
-            correlation_id: fields.next(),
-            causation_id: fields.next(),
-            metadata: fields.next(),
-            event_data: fields.next(),
+            user_id: fields.next().as_bytes(),
+            correlation_id: fields.next().as_bytes(),
+            causation_id: fields.next().as_bytes(),
+            metadata: fields.next().as_bytes(),
+            event_data: fields.next().as_bytes(),
         };
-        if !row.event_data.starts_with('{') {
+        if !row.event_data.starts_with(b"{") {
             return Err(
                 fields.corrupt(format!("{FIELDS} fields were expected, and the payload last; a name contains U+001E?"))
             );
         }
         columns.push(&row)?;
     }
-    Ok(columns.into_batch())
+    columns.into_batch()
 }
 
 fn unhex(hex: &str) -> Option<[u8; 16]> {

@@ -23,6 +23,10 @@ const HANGS: Duration = Duration::from_secs(90);
 const GUESTS: &[&str] = &["hostile", "activity_feed"];
 const APPENDERS: u64 = 4;
 
+/// Runs in which the broken variant must be caught once.
+#[cfg(feature = "fault-injection")]
+const TRIES: u32 = 12;
+
 /// How often a server is killed, and how often a connection is cut.
 fn size() -> (usize, usize) {
     if std::env::var_os("FANTASCOPE_SOAK").is_some() { (20, 100) } else { (4, 25) }
@@ -304,7 +308,8 @@ async fn commits_that_a_database_has_lost_are_folded_again() {
 }
 
 /// Connections are cut, with rows and checkpoint committed apart: if this did not differ, the tests above
-/// would prove nothing.
+/// would prove nothing. On a busy machine many a cut misses the moment between the two, so it is
+/// tried until one is caught.
 #[cfg(feature = "fault-injection")]
 #[test]
 fn rows_and_checkpoint_committed_apart_are_caught() {
@@ -323,6 +328,6 @@ fn rows_and_checkpoint_committed_apart_are_caught() {
             assert!(output.status.success() || is_caught, "it fails for another reason: {words}");
             is_caught
         };
-        assert!((0..4).any(|_| is_caught()), "{kind}: connections cut between two commits went unnoticed");
+        assert!((0..TRIES).any(|_| is_caught()), "{kind}: connections cut between two commits went unnoticed");
     }
 }
