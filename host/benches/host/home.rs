@@ -1,7 +1,8 @@
 //! Where a benchmark keeps its databases: files in a folder, or a server of its own.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
 use fantascope::database::{Database, Durability, query};
@@ -12,13 +13,14 @@ use crate::servers::{Durability as Disk, Installation, Kind, Server, Template};
 pub(crate) struct Home {
     folder: PathBuf,
     server: Option<Server>,
-    made: AtomicU32,
+    /// How many databases of each name were made.
+    made: Mutex<BTreeMap<String, u32>>,
 }
 
 impl Home {
     /// Files in `folder`.
     pub(crate) fn files(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), server: None, made: AtomicU32::new(0) }
+        Self { folder: folder.to_owned(), server: None, made: Mutex::default() }
     }
 
     /// A server that syncs to disk, as one in production does.
@@ -26,32 +28,38 @@ impl Home {
         let installation = Installation::find(kind).with_context(|| format!("{kind} is not installed"))?;
         let template = Template::ensure(&installation, &folder.join(kind.name()))?;
         let server = Server::start(&template, Disk::Full)?;
-        Ok(Self { folder: folder.to_owned(), server: Some(server), made: AtomicU32::new(0) })
+        Ok(Self { folder: folder.to_owned(), server: Some(server), made: Mutex::default() })
     }
 
     /// The URL of a database that has nothing in it. The one of the same name before is gone.
     pub(crate) async fn fresh(&self, name: &str) -> anyhow::Result<String> {
+        let number = {
+            let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            let number = made.entry(name.to_owned()).or_default();
+            *number += 1;
+            *number
+        };
+        let (before, name) = (format!("{name}_{}", number - 1), format!("{name}_{number}"));
         let Some(server) = &self.server else {
-            let path = self.folder.join(format!("{name}.sqlite"));
+            // Another name each time: who still closes the file before would take the log of the
+            // new one for its own, and remove it.
             for suffix in ["", "-wal", "-shm"] {
-                let file = format!("{}{suffix}", path.display());
+                let file = self.folder.join(format!("{before}.sqlite{suffix}"));
                 if std::fs::exists(&file)? {
                     std::fs::remove_file(file)?;
                 }
             }
-            return Ok(format!("sqlite:{}", path.display()));
+            return Ok(format!("sqlite:{}", self.folder.join(format!("{name}.sqlite")).display()));
         };
         let kind = server.kind();
         let (drop, make) = match kind {
             Kind::Postgres => ("DROP SCHEMA IF EXISTS", "CASCADE"),
             Kind::MariaDb => ("DROP DATABASE IF EXISTS", ""),
         };
-        let number = self.made.fetch_add(1, Ordering::Relaxed);
         let administration = Database::at(&server.url(kind.administration())).await?;
         let mut transaction = administration.begin(Durability::Full).await?;
-        query(format!("{drop} {name}_{} {make}", number.wrapping_sub(1))).execute(&mut transaction).await?;
+        query(format!("{drop} {before} {make}")).execute(&mut transaction).await?;
         transaction.commit().await?;
-        let name = format!("{name}_{number}");
         let mut transaction = administration.begin(Durability::Full).await?;
         let what = if kind == Kind::Postgres { "SCHEMA" } else { "DATABASE" };
         query(format!("CREATE {what} {name}")).execute(&mut transaction).await?;

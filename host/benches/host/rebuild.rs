@@ -39,26 +39,44 @@ pub(crate) async fn rebuild_in(
     let rows = Database::at(&home.fresh("rows").await?).await?;
     let read_model = ReadModel::open(&rows).await?;
     let projections = open(store, read_model.clone()).await?;
-    let head = projections.head();
+    let host = Host { projections: &projections, read_model: &read_model, plugin, start };
+    // A host that is asked for a rebuild is up, with its connections open, as they are of whatever
+    // it is compared with.
+    host.build("up", NewVersion { as_of: Some(Position(1)), ..NewVersion::plain(Digest([0; 32])) }).await?;
+    projections.caught_up().await;
+    let pages_before = projections.pages_read();
+    let until = projections.head();
     let began = Instant::now();
     for number in 0..together.projections {
-        let manifest = Manifest {
-            name: format!("rebuilt_{number}").parse().map_err(anyhow::Error::msg)?,
-            ..(*plugin.manifest).clone()
-        };
-        let new = NewVersion { partitions: together.workers, until: head, ..NewVersion::plain(Digest([0; 32])) };
-        let (id, _) = read_model.create(&manifest, &new, NewOperation::default()).await?;
-        let code = Code { manifest: Arc::new(manifest), digest: Digest([0; 32]), start: Arc::clone(&start) };
-        projections.run(&read_model.version(&id).await?, code);
+        let new = NewVersion { partitions: together.workers, until, ..NewVersion::plain(Digest([0; 32])) };
+        host.build(&format!("rebuilt_{number}"), new).await?;
     }
     projections.caught_up().await;
     let seconds = began.elapsed().as_secs_f64();
     for status in projections.board().statuses(Position::START) {
         anyhow::ensure!(status.error.is_none(), "{:?}", status.error);
     }
-    let pages = projections.pages_read();
+    let pages = projections.pages_read() - pages_before;
     projections.drain().await;
     Ok((seconds, pages))
+}
+
+struct Host<'a> {
+    projections: &'a Projections,
+    read_model: &'a ReadModel,
+    plugin: &'a ProjectionPlugin,
+    start: Start,
+}
+
+impl Host<'_> {
+    /// Begins to build the plugin's projection under another name.
+    async fn build(&self, name: &str, new: NewVersion) -> anyhow::Result<()> {
+        let manifest = Manifest { name: name.parse().map_err(anyhow::Error::msg)?, ..(*self.plugin.manifest).clone() };
+        let (id, _) = self.read_model.create(&manifest, &new, NewOperation::default()).await?;
+        let code = Code { manifest: Arc::new(manifest), digest: Digest([0; 32]), start: Arc::clone(&self.start) };
+        self.projections.run(&self.read_model.version(&id).await?, code);
+        Ok(())
+    }
 }
 
 /// Projections over the events of one database, with their rows in another.
