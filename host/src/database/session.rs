@@ -54,13 +54,11 @@ impl Session for Connection {
 }
 
 impl Connection {
-    /// Gives it back at once, so that whoever asks next need not open another one: what is dropped
-    /// is back a little later.
+    /// Gives it back at once on PostgreSQL, where each connection is a process of the server, so
+    /// that whoever asks next need not open another one: what is dropped is back a little later.
     pub async fn release(self) {
-        match self.0 {
-            Pooled::Sqlite(mut connection) => connection.return_to_pool().await,
-            Pooled::Postgres(mut connection) => connection.return_to_pool().await,
-            Pooled::MySql(mut connection) => connection.return_to_pool().await,
+        if let Pooled::Postgres(mut connection) = self.0 {
+            connection.return_to_pool().await;
         }
     }
 }
