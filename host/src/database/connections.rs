@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 /// Bounds on the connections to one database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connections {
-    /// All of them together, but for those that listen: up to two on PostgreSQL.
+    /// All of them together, but for those that listen, up to two on PostgreSQL, and the one
+    /// that looks how far events can be read on MySQL.
     pub max: u32,
     /// How long is waited for one that is free, or for the server to answer a new one.
     pub wait_max: Duration,

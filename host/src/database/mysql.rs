@@ -12,6 +12,9 @@ const OLDEST_MARIADB: [u32; 2] = [10, 11];
 const OLDEST_MYSQL: [u32; 2] = [8, 0];
 const OLDEST_NAME: &str = "MariaDB 10.11 or MySQL 8.0";
 
+/// Connections that look how far events can be read, and are kept for it as long as that takes.
+const LOOKING: u32 = 1;
+
 /// Statements that a connection keeps prepared.
 const STATEMENTS: usize = 256;
 
@@ -85,7 +88,7 @@ impl Pools {
                 })
                 .connect_lazy_with(options.clone())
         };
-        let (readers, writers) = (pool(connections.readers()), pool(connections.writers()));
+        let (readers, writers) = (pool(connections.readers() + LOOKING), pool(connections.writers()));
         Ok(Self { readers, writers, flavour, losses, wait_max })
     }
 }

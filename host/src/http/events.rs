@@ -27,11 +27,12 @@ pub struct EventPage {
     pub events: Vec<StoredEvent>,
     /// `after` of the next page; null if there was nothing more.
     pub next: Option<Position>,
-    /// The last position of the store.
+    /// Up to where the store can be read without missing anything.
     pub head: Position,
 }
 
-/// Events of the store, or those that pass the filters.
+/// Events of the store, or those that pass the filters, as far as none before them is on its
+/// way: who goes on behind the last one misses none.
 #[utoipa::path(
     get,
     path = "/v1/events",
@@ -54,19 +55,21 @@ pub(super) async fn list(
     mut parameters: Parameters,
 ) -> Result<Json<EventPage>, Problem> {
     let limit = parameters.limit(LIMIT_DEFAULT, shared.api.limits.page_events_max)?;
-    let filter = Filter {
+    let mut filter = Filter {
         after: parameters.position("after")?.unwrap_or_default(),
         event_type: parameters.text("type")?,
         aggregate_type: parameters.text("aggregate_type")?,
-        aggregate_id: None,
         since: parameters.timestamp("since")?,
         correlation_id: parameters.text("correlation_id")?,
+        ..Filter::default()
     };
     parameters.finish()?;
+    filter.up_to = Some(shared.api.store.refresh_head().await?);
     page(&shared.api.store, &shared.api.limits, filter, limit).await.map(Json)
 }
 
-/// The history of an aggregate. One that has no events gives an empty page.
+/// The history of an aggregate: all that is committed. One that has no events gives an empty
+/// page.
 #[utoipa::path(
     get,
     path = "/v1/aggregates/{type}/{id}/events",

@@ -107,6 +107,7 @@ async fn send_all(shared: &Shared, mut filter: Filter, sender: &mpsc::Sender<Res
     loop {
         let read = async {
             let head = store.wait_beyond(filter.after, POLL).await?;
+            filter.up_to = Some(head);
             Ok::<_, Error>((head, store.events(&filter, EVENTS_PER_READ).await?))
         };
         let (head, events) = match read.await {

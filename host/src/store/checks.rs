@@ -1,6 +1,7 @@
 //! What the store depends on in the database, and others can change: looked at when it is opened.
 
 use super::mysql::GATES;
+use super::redo::Redo;
 use crate::database::{Database, Dialect, Error, Flavour, Link, Session as _, query};
 
 /// Looks whether positions are given out as `postgres` and `mysql` need it.
@@ -22,7 +23,8 @@ async fn check_postgres(database: &Database) -> sqlx::Result<Option<String>> {
                           WHERE s.seqrelid = to_regclass('events_position_seq')), false) AS is_even, \
                 coalesce((SELECT t.tgenabled = 'A' FROM pg_trigger t \
                           WHERE t.tgrelid = to_regclass('events') AND t.tgname = 'fantascope_gate'), false) AS is_gated, \
-                has_function_privilege('fantascope_tail()', 'EXECUTE') AS may_look, current_user::text AS name",
+                has_function_privilege('fantascope_tail()', 'EXECUTE') AS may_look, current_user::text AS name, \
+                current_setting('fsync')::boolean AS is_synced",
     );
     let row = row.one(&mut database.read().await?).await?;
     if !row.get::<bool>("is_even")? {
@@ -42,14 +44,26 @@ async fn check_postgres(database: &Database) -> sqlx::Result<Option<String>> {
              `GRANT EXECUTE ON FUNCTION fantascope_tail(), fantascope_holders() TO {name}`"
         )));
     }
+    if !row.get::<bool>("is_synced")? {
+        warn_of_loss(database, "`fsync` is off");
+    }
     Ok(None)
+}
+
+/// Events are not on disk when they are seen.
+fn warn_of_loss(database: &Database, why: &str) {
+    tracing::warn!(
+        "`{}` may lose events that were answered, and give their positions to others, which projections then miss: {why}",
+        database.name()
+    );
 }
 
 async fn check_mysql(database: &Database) -> sqlx::Result<Option<String>> {
     let mut connection = database.read().await?;
     let row = query(
         "SELECT CAST(@@auto_increment_increment AS SIGNED) AS increment, \
-         (SELECT count(*) FROM fantascope_gates WHERE slot BETWEEN 0 AND 999) AS gates",
+         (SELECT count(*) FROM fantascope_gates WHERE slot BETWEEN 0 AND 999) AS gates, \
+         CAST(@@innodb_flush_log_at_trx_commit = 1 AS SIGNED) AS is_synced",
     );
     let row = row.one(&mut connection).await?;
     let (increment, gates): (i64, i64) = (row.get("increment")?, row.get("gates")?);
@@ -64,6 +78,14 @@ async fn check_mysql(database: &Database) -> sqlx::Result<Option<String>> {
             "the table `fantascope_gates` has {gates} of its {GATES} rows: add those that are missing of 0 to {}",
             GATES - 1
         )));
+    }
+    if row.get::<i64>("is_synced")? == 0 {
+        warn_of_loss(database, "`innodb_flush_log_at_trx_commit` is not 1");
+    }
+    if Redo::look(&mut connection, database.flavour()).await?.is_none() {
+        let fault = "it does not say what it has on disk, so a reader can't know what outlives it: turn its binary log on, \
+                     or take MySQL 8.0.30 or later";
+        return Ok(Some(fault.to_owned()));
     }
     // Which wants more rights than to read it.
     query("SELECT slot FROM fantascope_gates WHERE slot < 0 FOR UPDATE").all(&mut connection).await?;

@@ -145,7 +145,7 @@ impl Head {
             Dialect::Postgres => postgres::look(&mut self.database.read().await?).await?,
             Dialect::MySql => {
                 let mut gates = self.gates.lock().await;
-                gates.look(&mut self.database.read().await?, self.position()).await?
+                gates.look(&self.database, self.position()).await?
             }
         };
         self.note(look);

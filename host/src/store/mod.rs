@@ -17,6 +17,7 @@ mod page;
 mod placed;
 mod postgres;
 mod query;
+mod redo;
 mod sqlite;
 
 pub use append::{Appended, Error, Expected};

@@ -5,7 +5,8 @@
 //! gates are free in one statement that waits for nobody and leaves nothing locked. Once each
 //! gate was free at some moment after the last committed position was looked at, whoever drew
 //! a position up to there has ended. As the turn moves on, a gate is free sooner or later
-//! however many append; the clock decides how soon, never what is seen.
+//! however many append; the clock decides how soon, never what is seen. `redo` says when it
+//! has been kept, too.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -19,7 +20,8 @@ use super::Error;
 use super::columns::{Columns, Fields};
 use super::head::Look;
 use super::insert::{COLUMN_COUNT, COLUMNS, NewRow};
-use crate::database::{Dialect, Flavour, Session, date_time, micros, pieces, query};
+use super::redo::Redo;
+use crate::database::{Connection, Database, Dialect, Flavour, Session, date_time, micros, pieces, query};
 use crate::event::Position;
 
 /// Rows of one INSERT.
@@ -28,6 +30,10 @@ const ROWS_PER_STATEMENT: usize = 256;
 /// How many gates there are, and for how long it is the turn of each; as in the trigger.
 pub(super) const GATES: i64 = 1_000;
 const TURN: Duration = Duration::from_millis(5);
+
+/// What nobody has looked at for so long is looked at from the beginning: the server may have
+/// ended the connection.
+const FORGOTTEN: Duration = Duration::from_secs(2);
 
 /// What was seen of the gates.
 #[derive(Debug, Default)]
@@ -41,51 +47,89 @@ pub(super) struct Gates {
 #[derive(Debug)]
 struct Awaited {
     position: Position,
+    /// Where all of it was seen: a server that begins anew gives positions out again, and
+    /// nothing that was seen before it did holds then.
+    connection: Connection,
+    /// The redo log when it was seen.
+    redo: Option<Redo>,
     /// The gates that were not free yet since it was seen.
     closed: HashSet<i64>,
     /// Whose turn it was then, and when that was.
     turn: i64,
     since: Instant,
+    /// When it was looked last.
+    looked: Instant,
 }
 
 impl Gates {
     /// Up to where a statement that begins now may read, where `known` is what was found before.
-    pub(super) async fn look(&mut self, session: &mut dyn Session, known: Position) -> sqlx::Result<Look> {
-        let mut awaited = match self.awaited.take() {
+    pub(super) async fn look(&mut self, database: &Database, known: Position) -> sqlx::Result<Look> {
+        let mut awaited = match self.awaited.take().filter(|awaited| awaited.looked.elapsed() < FORGOTTEN) {
             Some(awaited) => awaited,
-            None => {
-                let last = query(
-                    "SELECT coalesce(max(position), 0) AS last, \
-                     CAST(FLOOR(UNIX_TIMESTAMP(SYSDATE(6)) * 200) % 1000 AS SIGNED) AS turn FROM events",
-                );
-                let row = last.one(session).await?;
-                let position = Position::from_sql(row.get("last")?);
-                if position <= known {
+            None => match Awaited::beyond(known, database).await? {
+                Some(awaited) => awaited,
+                None => {
                     self.is_busy = false;
                     return Ok(Look { safe: known, in_flight: false });
                 }
-                let (closed, since) = ((0..GATES).collect(), Instant::now());
-                Awaited { position, closed, turn: row.get("turn")?, since }
-            }
+            },
         };
-        // Looking locks what is free, for a moment. That is not to bother those who come to the
-        // gate whose turn it is now, which they all want.
-        let passed = awaited.since.elapsed().as_micros() / TURN.as_micros();
-        let turn = (awaited.turn + i64::try_from(passed).unwrap_or_default()) % GATES;
-        let spared = if self.is_busy { turn } else { -1 };
-        let free = query(
-            "SELECT GROUP_CONCAT(slot) AS free FROM fantascope_gates WHERE slot < ? OR slot > ? FOR UPDATE SKIP LOCKED",
-        );
-        let free: Option<String> = free.bind(spared).bind(spared).one(session).await?.get("free")?;
-        for slot in free.unwrap_or_default().split(',').filter_map(|slot| slot.parse().ok()) {
-            awaited.closed.remove(&slot);
-        }
-        if awaited.closed.is_empty() {
+        if awaited.is_over(self.is_busy, database.flavour()).await? {
             return Ok(Look { safe: awaited.position, in_flight: false });
         }
         self.is_busy = true;
         self.awaited = Some(awaited);
         Ok(Look { safe: known, in_flight: true })
+    }
+}
+
+impl Awaited {
+    /// The last committed position, if it is beyond `known`.
+    async fn beyond(known: Position, database: &Database) -> sqlx::Result<Option<Self>> {
+        let mut connection = database.read().await?;
+        let last = query(
+            "SELECT coalesce(max(position), 0) AS last, \
+             CAST(FLOOR(UNIX_TIMESTAMP(SYSDATE(6)) * 200) % 1000 AS SIGNED) AS turn FROM events",
+        );
+        let row = last.one(&mut connection).await?;
+        let position = Position::from_sql(row.get("last")?);
+        if position <= known {
+            return Ok(None);
+        }
+        let (closed, turn, since) = ((0..GATES).collect(), row.get("turn")?, Instant::now());
+        let redo = Redo::look(&mut connection, database.flavour()).await?;
+        Ok(Some(Self { position, connection, redo, closed, turn, since, looked: since }))
+    }
+
+    /// Whether all that was drawn up to there has ended, and the server keeps what it shows.
+    async fn is_over(&mut self, is_busy: bool, flavour: Flavour) -> sqlx::Result<bool> {
+        self.looked = Instant::now();
+        // Looking locks what is free, for a moment. That is not to bother those who come to the
+        // gate whose turn it is now, which they all want.
+        let passed = self.since.elapsed().as_micros() / TURN.as_micros();
+        let turn = (self.turn + i64::try_from(passed).unwrap_or_default()) % GATES;
+        let spared = if is_busy { turn } else { -1 };
+        if !self.closed.is_empty() {
+            let free = query(
+                "SELECT GROUP_CONCAT(slot) AS free FROM fantascope_gates WHERE slot < ? OR slot > ? \
+                 FOR UPDATE SKIP LOCKED",
+            );
+            let free: Option<String> = free.bind(spared).bind(spared).one(&mut self.connection).await?.get("free")?;
+            for slot in free.unwrap_or_default().split(',').filter_map(|slot| slot.parse().ok()) {
+                self.closed.remove(&slot);
+            }
+        }
+        Ok(self.closed.is_empty() && self.is_kept(flavour).await?)
+    }
+
+    async fn is_kept(&mut self, flavour: Flavour) -> sqlx::Result<bool> {
+        match self.redo {
+            Some(seen) if seen.synced < seen.written => {
+                let now = Redo::look(&mut self.connection, flavour).await?;
+                Ok(now.is_none_or(|now| now.synced >= seen.written))
+            }
+            _ => Ok(true),
+        }
     }
 }
 

@@ -15,6 +15,9 @@ pub(super) const COLUMNS: &str = "position, event_id, event_type, event_version,
 pub struct Filter {
     /// Only what comes after it.
     pub after: Position,
+    /// … and nothing beyond it. Whoever goes on behind the last event that was read gives the
+    /// head, for beyond it events may still come in between.
+    pub up_to: Option<Position>,
     pub event_type: Option<String>,
     pub aggregate_type: Option<String>,
     pub aggregate_id: Option<String>,
@@ -31,6 +34,10 @@ impl Store {
     pub async fn events(&self, filter: &Filter, limit: usize) -> Result<Vec<StoredEvent>, Error> {
         let mut sql = format!("SELECT {COLUMNS} FROM events WHERE position > ?");
         let mut values = vec![Value::from(filter.after.to_sql())];
+        if let Some(up_to) = filter.up_to {
+            sql.push_str(" AND position <= ?");
+            values.push(up_to.to_sql().into());
+        }
         let texts = [
             (" AND event_type = ?", &filter.event_type),
             (" AND aggregate_type = ?", &filter.aggregate_type),

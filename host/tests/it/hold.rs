@@ -1,6 +1,6 @@
 //! A transaction that was left open after an append holds the tail back, and nobody else.
 
-use std::io::Write;
+use std::io::{BufRead as _, BufReader, Write};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -30,11 +30,11 @@ enum End {
 }
 
 /// An append by way of plain SQL.
-fn insert(dialect: Dialect, version: u64) -> String {
+pub(crate) fn insert(dialect: Dialect, aggregate: &str, version: u64) -> String {
     let id = dialect.pick("", "gen_random_uuid()", "unhex(replace(uuid(), '-', ''))");
     format!(
         "INSERT INTO events (event_id, event_type, aggregate_type, aggregate_id, aggregate_version, event_timestamp, \
-         event_data) VALUES ({id}, 'Good', 'Thing', 'foreign', {version}, now(), '{{}}')"
+         event_data) VALUES ({id}, 'Good', 'Thing', '{aggregate}', {version}, now(), '{{}}')"
     )
 }
 
@@ -94,7 +94,7 @@ async fn holds(kind: Kind, end: End) {
     let _neighbours_store = neighbour.store().await;
     let neighbour = neighbour.raw().await;
     let mut beside = neighbour.0.begin(Writes::Full).await.unwrap();
-    query(insert(dialect, 1)).execute(&mut beside).await.unwrap();
+    query(insert(dialect, "foreign", 1)).execute(&mut beside).await.unwrap();
     append(&store, "first").await;
     append(&other, "first").await;
     assert_eq!(read(&store, 2).await, [1, 2]);
@@ -104,7 +104,7 @@ async fn holds(kind: Kind, end: End) {
     let mut open = raw.0.begin(Writes::Full).await.unwrap();
     let session = session_of(&mut open, dialect).await;
     for version in 1..=3 {
-        query(insert(dialect, version)).execute(&mut open).await.unwrap();
+        query(insert(dialect, "foreign", version)).execute(&mut open).await.unwrap();
     }
     let began = Instant::now();
     let foreign = if end == End::Commit { 3 } else { 0 };
@@ -174,7 +174,7 @@ async fn a_prepared_transaction_holds_the_tail_and_is_named() {
     let store = place.store().await;
     let raw = place.raw().await;
     let mut transaction = raw.0.begin(Writes::Full).await.unwrap();
-    query(insert(Dialect::Postgres, 1)).execute(&mut transaction).await.unwrap();
+    query(insert(Dialect::Postgres, "foreign", 1)).execute(&mut transaction).await.unwrap();
     query("PREPARE TRANSACTION 'left behind'").execute(&mut transaction).await.unwrap();
     drop(transaction);
     append(&store, "meanwhile").await;
@@ -222,13 +222,25 @@ async fn shows(kind: Kind) {
     let foreign = Database::open(&address, &patient).await.unwrap();
     let mut open = foreign.begin(Writes::Full).await.unwrap();
     let session = session_of(&mut open, foreign.dialect()).await;
-    query(insert(foreign.dialect(), 1)).execute(&mut open).await.unwrap();
+    query(insert(foreign.dialect(), "foreign", 1)).execute(&mut open).await.unwrap();
     stage.append(1).await;
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let serving = tokio::spawn(fantascope::http::serve(listener, api(&stage), Default::default()));
     seen(&stage.store).await;
+    let follow = format!("{url}/v1/events/live?after=0");
+    let followed = tokio::task::spawn_blocking(move || {
+        let mut ids = Vec::new();
+        let body = ureq::get(follow).call().unwrap().into_body().into_reader();
+        for line in BufReader::new(body).lines() {
+            ids.extend(line.unwrap().strip_prefix("id: ").map(|id| id.parse::<u64>().unwrap()));
+            if ids.last() == Some(&11) {
+                break;
+            }
+        }
+        ids
+    });
     let run = async |words: &'static [&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fantascope"));
         command.args(["--server", &url]).args(words);
@@ -247,6 +259,13 @@ async fn shows(kind: Kind) {
     let store: serde_json::Value = serde_json::from_str(&get("/v1/store").await).unwrap();
     assert_eq!((&store["head"], &store["hold"]["position"]), (&json!(5), &json!(5)));
     assert!(store["hold"]["sessions"][0].as_str().unwrap().starts_with(&session), "{store}");
+    // Who reads on from the last event must not be past the one in flight. An aggregate has its own order.
+    let positions = async |path: &str| {
+        let page: serde_json::Value = serde_json::from_str(&get(path).await).unwrap();
+        page["events"].as_array().unwrap().iter().map(|event| event["position"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(positions("/v1/events?after=3").await, [4, 5]);
+    assert_eq!(positions("/v1/aggregates/Show/s-0/events?after=5").await, [7]);
     let metric = async || {
         let metrics = get("/metrics").await;
         let line = metrics.lines().find_map(|line| line.strip_prefix("fantascope_tail_held_seconds ")).unwrap();
@@ -260,6 +279,9 @@ async fn shows(kind: Kind) {
     open.commit().await.unwrap();
     tokio::time::timeout(HANGS, stage.tail_is_at(11)).await.expect("all comes through");
     assert_eq!(metric().await, 0.0);
+    assert_eq!(positions("/v1/events?after=3").await, (4..=11).collect::<Vec<_>>());
+    let followed = tokio::time::timeout(HANGS, followed).await.expect("the stream goes on").unwrap();
+    assert_eq!(followed, (1..=11).collect::<Vec<_>>());
     assert!(!run(&["projection", "list"]).await.contains("warning"));
     serving.abort();
     let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();

@@ -23,6 +23,7 @@ mod hold;
 mod hostile;
 mod hosts;
 mod idle;
+mod kept;
 mod lamp;
 mod lies;
 mod outage;

@@ -48,6 +48,8 @@ struct Tally {
     away: AtomicU64,
     unknown: AtomicU64,
     repeated: AtomicU64,
+    /// What the tail has seen.
+    seen: AtomicU64,
     stop: AtomicBool,
 }
 
@@ -87,7 +89,11 @@ async fn append(store: Store, number: u64, tally: Arc<Tally>) -> Vec<Uuid> {
 }
 
 /// Reads what comes, as a tail does, until `end` is known and reached; and gives the events.
-async fn tail(store: Store, end: tokio::sync::watch::Receiver<Option<u64>>) -> Vec<(Position, Uuid)> {
+async fn tail(
+    store: Store,
+    end: tokio::sync::watch::Receiver<Option<u64>>,
+    tally: Arc<Tally>,
+) -> Vec<(Position, Uuid)> {
     let mut seen: Vec<(Position, Uuid)> = Vec::new();
     let mut at = Position::START;
     while end.borrow().is_none_or(|end| (seen.len() as u64) < end) {
@@ -97,6 +103,7 @@ async fn tail(store: Store, end: tokio::sync::watch::Receiver<Option<u64>>) -> V
             let ids = page.events.positions.iter().enumerate();
             seen.extend(ids.map(|(row, &position)| (Position(position), page.events.event_id(row))));
             at = page.up_to;
+            tally.seen.store(seen.len() as u64, Ordering::Relaxed);
         }
     }
     seen
@@ -113,8 +120,9 @@ fn outlives(kind: Kind, disturb: impl FnOnce(&mut Server, &str, &Tally) + Send) 
     let tally = Arc::new(Tally::default());
     let (say_end, end) = tokio::sync::watch::channel(None);
     let other = runtime.block_on(place.store());
-    let follower = runtime.spawn(tail(other.clone(), end));
+    let follower = runtime.spawn(tail(other.clone(), end, Arc::clone(&tally)));
     // Half of them by way of another handle, as another process would.
+    let follows = other.clone();
     let stores = [host.store.clone(), other];
     let appenders: Vec<_> = (0..APPENDERS)
         .map(|number| runtime.spawn(append(stores[number as usize / 2].clone(), number, Arc::clone(&tally))))
@@ -127,7 +135,11 @@ fn outlives(kind: Kind, disturb: impl FnOnce(&mut Server, &str, &Tally) + Send) 
             ids.extend(tokio::time::timeout(HANGS, appender).await.expect("appends get through").unwrap());
         }
         say_end.send_replace(Some(ids.len() as u64));
-        let seen = tokio::time::timeout(HANGS, follower).await.expect("the tail gets through").unwrap();
+        let Ok(seen) = tokio::time::timeout(HANGS, follower).await else {
+            let (head, hold) = (follows.head(), follows.hold());
+            panic!("the tail does not get through: {} events, {tally:?}, head {head}, {hold:?}", ids.len());
+        };
+        let seen = seen.unwrap();
         assert!(seen.windows(2).all(|pair| pair[0].0 < pair[1].0), "the tail goes forward");
         let mut seen: Vec<Uuid> = seen.into_iter().map(|(_, id)| id).collect();
         seen.sort_unstable();
@@ -253,7 +265,7 @@ fn cut(_: &mut Server, administration: &str, tally: &Tally) {
 }
 
 /// Runs a statement that no transaction can hold.
-async fn outside(raw: &Raw, sql: &str) {
+pub(crate) async fn outside(raw: &Raw, sql: &str) {
     query(sql.to_owned()).execute(&mut raw.0.read().await.unwrap()).await.unwrap();
 }
 

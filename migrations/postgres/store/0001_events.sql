@@ -30,6 +30,9 @@ CREATE INDEX events_by_correlation ON events (correlation_id) WHERE correlation_
 -- A second insert of the same transaction takes the same lock again, which takes no room.
 -- What the setting says is not trusted: the lock never bears more than was drawn.
 --
+-- A transaction that does not wait for the disk can be seen before it is there, and a server
+-- that is killed then gives its positions out again. So one that appends waits.
+--
 -- Names are qualified, for the function runs with the rights of its owner, in the session
 -- of anybody who may insert.
 CREATE FUNCTION fantascope_gate() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
@@ -43,6 +46,9 @@ BEGIN
     ELSE
         PERFORM pg_catalog.pg_advisory_xact_lock_shared(pg_catalog.int8or({base}, drawn));
         PERFORM pg_catalog.set_config('fantascope.gate_{tag}', drawn::pg_catalog.text, true);
+        IF pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'off' THEN
+            PERFORM pg_catalog.set_config('synchronous_commit', 'local', true);
+        END IF;
         -- A notification makes commits wait for each other, so one transaction at a time
         -- gives one: readers look again soon while others are in flight.
         IF pg_catalog.current_setting('max_prepared_transactions') OPERATOR(pg_catalog.=) '0'
@@ -70,9 +76,11 @@ CREATE TRIGGER fantascope_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON event
 ALTER TABLE events ENABLE ALWAYS TRIGGER fantascope_immutable;
 
 -- Up to where a statement that begins after this one may read, and how many appenders are in
--- flight. First the last position drawn, then the locks: that order is the proof.
+-- flight. First the last position drawn, then the locks: that order is the proof. And no
+-- further than the last event there is: positions that were drawn and not used, or not by
+-- now, are given out again by a server that was killed before they were written.
 CREATE FUNCTION fantascope_tail(OUT safe bigint, OUT drawn bigint, OUT appenders bigint)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 BEGIN
     drawn := coalesce(pg_sequence_last_value('{schema}.events_position_seq'::regclass), 0);
     SELECT least(drawn, min((k.classid::bigint & 65535) << 32 | k.objid::bigint)), count(*) INTO safe, appenders
@@ -80,6 +88,7 @@ BEGIN
     WHERE k.locktype = 'advisory' AND k.objsubid = 1
         AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database())
         AND k.classid::bigint >> 16 = {tag};
+    SELECT coalesce(max(e.position), 0) INTO safe FROM {schema}.events e WHERE e.position <= safe;
 END $$;
 
 -- The transactions that have appended and not ended, the oldest first. What other users'
