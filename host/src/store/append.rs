@@ -14,7 +14,7 @@ use super::head::Head;
 use super::import::{self, ImportFault};
 use super::insert::{NewRow, insert};
 use super::known::Known;
-use super::redo;
+use super::redo::{self, Redo};
 use crate::database::{Database, Dialect, Durability, Outage, is_lost, is_passing, is_taken};
 use crate::event::{ImportedEvent, Invalid, NewEvent, Position, StoredEvent, Timestamp};
 
@@ -302,8 +302,9 @@ impl Appender {
         if rows.is_empty() && self.database.dialect() == Dialect::MySql {
             // Nothing is committed that would wait for the disk, and what was written by others,
             // as a repetition says of its events, must outlive the answer.
-            let settled = redo::settle(&mut transaction, self.database.flavour());
-            tokio::time::timeout_at(deadline, settled).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+            if !Redo::look(&mut transaction, self.database.flavour()).await?.is_on_disk() {
+                redo::write(&mut transaction).await?;
+            }
         }
         let committed = transaction.commit().await;
         committed.map_err(|fault| if is_lost(&fault) { Failure::Unknown(fault) } else { Failure::Before(fault) })?;

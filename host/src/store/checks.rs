@@ -1,7 +1,6 @@
 //! What the store depends on in the database, and others can change: looked at when it is opened.
 
 use super::mysql::GATES;
-use super::redo::Redo;
 use crate::database::{Database, Dialect, Error, Flavour, Link, Session as _, query};
 
 /// Looks whether positions are given out as `postgres` and `mysql` need it.
@@ -82,13 +81,9 @@ async fn check_mysql(database: &Database) -> sqlx::Result<Option<String>> {
     if row.get::<i64>("is_synced")? == 0 {
         warn_of_loss(database, "`innodb_flush_log_at_trx_commit` is not 1");
     }
-    if Redo::look(&mut connection, database.flavour()).await?.is_none() {
-        let fault = "it does not say what it has on disk, so a reader can't know what outlives it: turn its binary log on, \
-                     or take MySQL 8.0.30 or later";
-        return Ok(Some(fault.to_owned()));
-    }
-    // Which wants more rights than to read it.
+    // Which wants more rights than to read them.
     query("SELECT slot FROM fantascope_gates WHERE slot < 0 FOR UPDATE").all(&mut connection).await?;
+    query("UPDATE fantascope_sync SET syncs = 0 WHERE id < 0").execute(&mut connection).await?;
     if let Link::MySql(session) = connection.link() {
         // Not every user may ask.
         let prepared = sqlx::raw_sql("XA RECOVER").fetch_all(session).await.map_or(0, |found| found.len());

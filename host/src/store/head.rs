@@ -86,7 +86,7 @@ impl Head {
             held: Mutex::default(),
             looked: Mutex::new(Instant::now()),
         };
-        head.refresh().await?;
+        head.catch_up().await?;
         Ok(head)
     }
 

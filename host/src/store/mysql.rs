@@ -20,7 +20,7 @@ use super::Error;
 use super::columns::{Columns, Fields};
 use super::head::Look;
 use super::insert::{COLUMN_COUNT, COLUMNS, NewRow};
-use super::redo::Redo;
+use super::redo::{self, Redo};
 use crate::database::{Connection, Database, Dialect, Flavour, Session, date_time, micros, pieces, query};
 use crate::event::Position;
 
@@ -30,6 +30,9 @@ const ROWS_PER_STATEMENT: usize = 256;
 /// How many gates there are, and for how long it is the turn of each; as in the trigger.
 pub(super) const GATES: i64 = 1_000;
 const TURN: Duration = Duration::from_millis(5);
+
+/// How long is waited for others to bring what was seen to disk.
+const SYNC_MAX: Duration = Duration::from_millis(10);
 
 /// What nobody has looked at for so long is looked at from the beginning: the server may have
 /// ended the connection.
@@ -51,7 +54,7 @@ struct Awaited {
     /// nothing that was seen before it did holds then.
     connection: Connection,
     /// The redo log when it was seen.
-    redo: Option<Redo>,
+    redo: Redo,
     /// The gates that were not free yet since it was seen.
     closed: HashSet<i64>,
     /// Whose turn it was then, and when that was.
@@ -123,13 +126,16 @@ impl Awaited {
     }
 
     async fn is_kept(&mut self, flavour: Flavour) -> sqlx::Result<bool> {
-        match self.redo {
-            Some(seen) if seen.synced < seen.written => {
-                let now = Redo::look(&mut self.connection, flavour).await?;
-                Ok(now.is_none_or(|now| now.synced >= seen.written))
-            }
-            _ => Ok(true),
+        if self.redo.is_on_disk() || Redo::look(&mut self.connection, flavour).await?.has_on_disk(self.redo) {
+            return Ok(true);
         }
+        // Who committed brings it there, most likely at this moment. What was written since by
+        // somebody who does not commit may stay for a second.
+        if self.since.elapsed() < SYNC_MAX {
+            return Ok(false);
+        }
+        redo::write(&mut self.connection).await?;
+        Ok(true)
     }
 }
 

@@ -18,6 +18,14 @@ CROSS JOIN (SELECT 0 AS digit UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SE
 CROSS JOIN (SELECT 0 AS digit UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4
       UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9) hundreds;
 
+-- One row, to write to: what was committed before is on disk once that is.
+CREATE TABLE fantascope_sync (
+    id    BIGINT NOT NULL PRIMARY KEY,
+    syncs BIGINT NOT NULL
+) ENGINE = InnoDB;
+
+INSERT INTO fantascope_sync (id, syncs) VALUES (0, 0);
+
 CREATE TABLE events (
     position          BIGINT       NOT NULL AUTO_INCREMENT PRIMARY KEY,
     event_id          BINARY(16)   NOT NULL UNIQUE,
