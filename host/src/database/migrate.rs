@@ -28,6 +28,8 @@ pub struct Concern {
     pub goes_on_making: bool,
     /// What the host does with which of its tables.
     pub needs: &'static [(&'static str, &'static [&'static str])],
+    /// … and with those that only MySQL has.
+    pub needs_on_mysql: &'static [(&'static str, &'static [&'static str])],
 }
 
 impl Database {

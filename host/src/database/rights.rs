@@ -87,7 +87,8 @@ impl Database {
             return Ok(());
         }
         let mut connection = self.read().await.map_err(fault)?;
-        for &(table, rights) in concern.needs {
+        let on_mysql = if self.dialect() == Dialect::MySql { concern.needs_on_mysql } else { &[] };
+        for &(table, rights) in concern.needs.iter().chain(on_mysql) {
             for &right in rights {
                 let missing = match self.dialect() {
                     Dialect::Postgres => self.lacks_in_postgres(&mut connection, table, right).await,

@@ -39,6 +39,7 @@ const CONCERN: Concern = Concern {
         ("fantascope_hosts", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
         ("fantascope_operations", &["SELECT", "INSERT", "UPDATE"]),
     ],
+    needs_on_mysql: &[],
 };
 
 /// What can go wrong with read models.

@@ -299,12 +299,13 @@ impl Appender {
         let mut rows = Vec::new();
         let outcomes: Vec<Outcome> = requests.iter().map(|request| request.decide(&mut known, &mut rows)).collect();
         let positions = insert(&mut transaction, &rows).await?;
-        if rows.is_empty() && self.database.dialect() == Dialect::MySql {
-            // Nothing is committed that would wait for the disk, and what was written by others,
-            // as a repetition says of its events, must outlive the answer.
-            if !Redo::look(&mut transaction, self.database.flavour()).await?.is_on_disk() {
-                redo::write(&mut transaction).await?;
-            }
+        if rows.is_empty()
+            && self.database.dialect() == Dialect::MySql
+            && !Redo::look(&mut transaction, self.database.flavour()).await?.is_on_disk()
+        {
+            // A commit without anything in it would not wait for the disk, and what others have
+            // written, as a repetition tells of its events, must outlive the answer.
+            redo::write(&mut transaction).await?;
         }
         let committed = transaction.commit().await;
         committed.map_err(|fault| if is_lost(&fault) { Failure::Unknown(fault) } else { Failure::Before(fault) })?;

@@ -81,9 +81,8 @@ async fn check_mysql(database: &Database) -> sqlx::Result<Option<String>> {
     if row.get::<i64>("is_synced")? == 0 {
         warn_of_loss(database, "`innodb_flush_log_at_trx_commit` is not 1");
     }
-    // Which wants more rights than to read them.
+    // Which wants more rights than to read it.
     query("SELECT slot FROM fantascope_gates WHERE slot < 0 FOR UPDATE").all(&mut connection).await?;
-    query("UPDATE fantascope_sync SET syncs = 0 WHERE id < 0").execute(&mut connection).await?;
     if let Link::MySql(session) = connection.link() {
         // Not every user may ask.
         let prepared = sqlx::raw_sql("XA RECOVER").fetch_all(session).await.map_or(0, |found| found.len());

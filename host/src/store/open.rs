@@ -28,6 +28,7 @@ pub(super) const CONCERN: Concern = Concern {
     makes_with: &["CREATE", "TRIGGER"],
     goes_on_making: false,
     needs: &[("events", &["SELECT", "INSERT"])],
+    needs_on_mysql: &[("fantascope_sync", &["UPDATE"])],
 };
 
 /// Appends that wait to be written; further callers wait.

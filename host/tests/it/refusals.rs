@@ -249,7 +249,12 @@ async fn a_mariadb_that_is_not_fit_is_refused() {
     spoiler.check("no TRIGGER", user, &["needs the right TRIGGER on the database: grant it"]).await;
     let user = spoiler.user(spoiler.spoilt("DO 1").await, &["GRANT SELECT, UPDATE, DELETE ON #.* TO @"]).await;
     spoiler.check("no INSERT", user, &["needs the right INSERT on table `events`"]).await;
-    let rights = ["GRANT SELECT, INSERT, DELETE, CREATE, ALTER, INDEX, CREATE VIEW, DROP ON #.* TO @"];
+    let rights = [
+        "GRANT SELECT, INSERT, DELETE, CREATE, ALTER, INDEX, CREATE VIEW, DROP ON #.* TO @",
+        "GRANT UPDATE ON #.fantascope_sync TO @",
+    ];
+    let user = spoiler.user(spoiler.spoilt("DO 1").await, &rights[..1]).await;
+    spoiler.check("no UPDATE", user, &["needs the right UPDATE on table `fantascope_sync`"]).await;
     let user = spoiler.user(spoiler.spoilt("DO 1").await, &rights).await;
     spoiler.check("no UPDATE", user, &["needs the right UPDATE on table `fantascope_versions`"]).await;
     // What read models need is looked for although the store could be made.
