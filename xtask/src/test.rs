@@ -13,10 +13,11 @@ const WITH_EXAMPLES: [&str; 1] = ["fantascope-sdk"];
 
 /// The tests of the host that hold in every database, by their modules: they are run in a file
 /// with all the others, and again on each server.
-const IN_EVERY_DATABASE: [&str; 14] = [
+const IN_EVERY_DATABASE: [&str; 15] = [
     "admission",
     "comparison",
     "deployment",
+    "dropped",
     "floats",
     "folder",
     "hosts",

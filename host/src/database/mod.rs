@@ -15,6 +15,7 @@ mod mysql;
 mod open;
 mod outage;
 mod pieces;
+mod pooled;
 mod postgres;
 mod query;
 mod rights;

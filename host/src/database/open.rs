@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::Connections;
 use super::fault::is_lost;
+use super::pooled::{MySqlPooled, MySqlTransaction};
 use super::session::{Begun, Connection, Pooled, Transaction};
 use super::{Address, Dialect, Error, Flavour, mysql, postgres, sqlite};
 
@@ -97,7 +98,7 @@ impl Database {
                 Pooled::Postgres(pools.losses.insist(self.deadline(), || pools.readers.acquire()).await?)
             }
             Engine::MySql(pools) => {
-                Pooled::MySql(pools.losses.insist(self.deadline(), || pools.readers.acquire()).await?)
+                Pooled::MySql(pools.losses.insist(self.deadline(), || MySqlPooled::acquire(&pools.readers)).await?)
             }
         }))
     }
@@ -126,7 +127,9 @@ impl Database {
                 };
                 Begun::Postgres(pools.losses.insist(deadline, || pools.writers.begin_with(begin)).await?)
             }
-            Engine::MySql(pools) => Begun::MySql(pools.losses.insist(deadline, || pools.writers.begin()).await?),
+            Engine::MySql(pools) => {
+                Begun::MySql(pools.losses.insist(deadline, || MySqlTransaction::begin(&pools.writers, "BEGIN")).await?)
+            }
         }))
     }
 
@@ -194,7 +197,8 @@ impl Database {
                 // Only the next transaction of the session is like that.
                 let begin = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
                              START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
-                Begun::MySql(pools.losses.insist(self.deadline(), || pools.readers.begin_with(begin)).await?)
+                let begin = || MySqlTransaction::begin(&pools.readers, begin);
+                Begun::MySql(pools.losses.insist(self.deadline(), begin).await?)
             }
         }))
     }

@@ -70,8 +70,8 @@ pub fn query(sql: impl Into<Cow<'static, str>>) -> Query {
 
 /// Binds all values, and calls `$method` on the connection that `$session` stands on.
 macro_rules! run {
-    ($query:ident, $session:ident, $method:ident) => {
-        match $session.link() {
+    ($query:ident, $session:ident, $method:ident) => {{
+        let answer = match $session.link() {
             Link::Sqlite(connection) => {
                 bound!($query, Dialect::Sqlite, std::convert::identity).$method(connection).await.map(Into::into)
             }
@@ -81,8 +81,10 @@ macro_rules! run {
             Link::MySql(connection) => {
                 bound!($query, Dialect::MySql, mysql_instant).$method(connection).await.map(Into::into)
             }
-        }
-    };
+        };
+        $session.answered(answer.as_ref().err());
+        answer
+    }};
 }
 
 macro_rules! bound {
@@ -150,11 +152,12 @@ impl Query {
     /// If the database fails.
     pub async fn insert_numbered(mut self, session: &mut dyn Session) -> sqlx::Result<i64> {
         if let Link::MySql(connection) = session.link() {
-            let done: sqlx::mysql::MySqlQueryResult = {
+            let done: sqlx::Result<sqlx::mysql::MySqlQueryResult> = {
                 let query = self;
-                bound!(query, Dialect::MySql, mysql_instant).execute(connection).await?
+                bound!(query, Dialect::MySql, mysql_instant).execute(connection).await
             };
-            return Ok(done.last_insert_id().cast_signed());
+            session.answered(done.as_ref().err());
+            return Ok(done?.last_insert_id().cast_signed());
         }
         self.sql.to_mut().push_str(" RETURNING id");
         self.one(session).await?.get("id")

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use sqlx::mysql::MySqlConnection;
 use sqlx::pool::PoolConnection;
-use sqlx::{MySql, PgConnection, Postgres, Sqlite, SqliteConnection};
+use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::pooled::{MySqlPooled, MySqlTransaction};
 use super::{Dialect, Durability};
 
 /// Something that statements can be run on.
@@ -15,13 +16,11 @@ pub trait Session: Send {
     fn link(&mut self) -> Link<'_>;
 
     /// Whose SQL it speaks.
-    fn dialect(&mut self) -> Dialect {
-        match self.link() {
-            Link::Sqlite(_) => Dialect::Sqlite,
-            Link::Postgres(_) => Dialect::Postgres,
-            Link::MySql(_) => Dialect::MySql,
-        }
-    }
+    fn dialect(&self) -> Dialect;
+
+    /// What was asked over the link is answered, or failed with `fault`. Without that word a
+    /// connection of MySQL is not used again.
+    fn answered(&mut self, fault: Option<&sqlx::Error>);
 }
 
 /// A connection of one of the databases.
@@ -40,7 +39,7 @@ pub struct Connection(pub(super) Pooled);
 pub(super) enum Pooled {
     Sqlite(PoolConnection<Sqlite>),
     Postgres(PoolConnection<Postgres>),
-    MySql(PoolConnection<MySql>),
+    MySql(MySqlPooled),
 }
 
 impl Session for Connection {
@@ -48,7 +47,21 @@ impl Session for Connection {
         match &mut self.0 {
             Pooled::Sqlite(connection) => Link::Sqlite(connection),
             Pooled::Postgres(connection) => Link::Postgres(connection),
-            Pooled::MySql(connection) => Link::MySql(connection),
+            Pooled::MySql(connection) => Link::MySql(connection.ask()),
+        }
+    }
+
+    fn dialect(&self) -> Dialect {
+        match &self.0 {
+            Pooled::Sqlite(_) => Dialect::Sqlite,
+            Pooled::Postgres(_) => Dialect::Postgres,
+            Pooled::MySql(_) => Dialect::MySql,
+        }
+    }
+
+    fn answered(&mut self, fault: Option<&sqlx::Error>) {
+        if let Pooled::MySql(connection) = &mut self.0 {
+            connection.answered(fault);
         }
     }
 }
@@ -73,7 +86,7 @@ pub(super) enum Begun {
     Sqlite(SqliteWriting),
     SqliteSnapshot(sqlx::Transaction<'static, Sqlite>),
     Postgres(sqlx::Transaction<'static, Postgres>),
-    MySql(sqlx::Transaction<'static, MySql>),
+    MySql(MySqlTransaction),
 }
 
 /// The connections with which a file is written, one of each durability. Whoever holds them
@@ -136,7 +149,21 @@ impl Session for Transaction {
             Begun::Sqlite(writing) => Link::Sqlite(&mut writing.connection),
             Begun::SqliteSnapshot(transaction) => Link::Sqlite(transaction),
             Begun::Postgres(transaction) => Link::Postgres(transaction),
-            Begun::MySql(transaction) => Link::MySql(transaction),
+            Begun::MySql(transaction) => Link::MySql(transaction.connection().ask()),
+        }
+    }
+
+    fn dialect(&self) -> Dialect {
+        match &self.0 {
+            Begun::Sqlite(_) | Begun::SqliteSnapshot(_) => Dialect::Sqlite,
+            Begun::Postgres(_) => Dialect::Postgres,
+            Begun::MySql(_) => Dialect::MySql,
+        }
+    }
+
+    fn answered(&mut self, fault: Option<&sqlx::Error>) {
+        if let Begun::MySql(transaction) = &mut self.0 {
+            transaction.connection().answered(fault);
         }
     }
 }

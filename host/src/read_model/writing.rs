@@ -31,6 +31,14 @@ impl Session for Writing {
     fn link(&mut self) -> Link<'_> {
         self.transaction.link()
     }
+
+    fn dialect(&self) -> Dialect {
+        self.transaction.dialect()
+    }
+
+    fn answered(&mut self, fault: Option<&sqlx::Error>) {
+        self.transaction.answered(fault);
+    }
 }
 
 impl Writing {

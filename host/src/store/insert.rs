@@ -54,9 +54,11 @@ pub(super) async fn insert(session: &mut dyn Session, rows: &[NewRow<'_>]) -> sq
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    match session.link() {
+    let positions = match session.link() {
         Link::Sqlite(connection) => sqlite::insert(connection, rows).await,
         Link::Postgres(connection) => postgres::insert(connection, rows).await,
         Link::MySql(connection) => mysql::insert(connection, rows).await,
-    }
+    };
+    session.answered(positions.as_ref().err());
+    positions
 }

@@ -43,6 +43,7 @@ impl Store {
                 Link::MySql(connection) => mysql::page(connection, from, up_to, &mut columns).await?,
                 Link::Sqlite(_) => return Err(Error::Closed),
             }
+            connection.answered(None);
             let up_to = match columns.last() {
                 Some(last) if columns.is_full() => last,
                 None if up_to < ceiling => {

@@ -13,7 +13,7 @@ const ROWS_PER_STATEMENT: usize = 128;
 
 /// Writes `events` where they stood, inside the caller's transaction.
 pub(super) async fn insert(session: &mut dyn Session, events: &Batch) -> sqlx::Result<()> {
-    match session.link() {
+    let inserted = match session.link() {
         Link::Sqlite(connection) => insert_into_sqlite(connection, events).await,
         Link::Postgres(connection) => insert_into_postgres(connection, events).await,
         Link::MySql(connection) => {
@@ -23,7 +23,9 @@ pub(super) async fn insert(session: &mut dyn Session, events: &Batch) -> sqlx::R
             sqlx::raw_sql("SET @fantascope_keep_positions = NULL").execute(connection).await?;
             inserted
         }
-    }
+    };
+    session.answered(inserted.as_ref().err());
+    inserted
 }
 
 /// Lets positions go on after the last one that was written. MySQL and SQLite do so by themselves.

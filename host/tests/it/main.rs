@@ -15,6 +15,7 @@ mod deployment;
 #[path = "../crash/dice.rs"]
 #[expect(dead_code, reason = "the tests that kill hosts use more of it")]
 mod dice;
+mod dropped;
 mod floats;
 mod folder;
 mod guests;

@@ -147,6 +147,10 @@ fn outlives(kind: Kind, disturb: impl FnOnce(&mut Server, &str, &Tally) + Send) 
         assert_eq!(seen.len(), ids.len(), "each is seen once");
         assert_eq!(seen, ids, "what was appended is seen");
         let stored = host.store.events(&Filter::default(), 1_000_000).await.unwrap();
+        let mut places: BTreeMap<Uuid, Vec<Position>> = BTreeMap::new();
+        stored.iter().for_each(|event| places.entry(event.event_id).or_default().push(event.position));
+        places.retain(|id, places| places.len() > 1 || ids.binary_search(id).is_err());
+        assert!(places.is_empty(), "what was not appended, or once, is there: {places:?}, up to {:?}", stored.last());
         assert_eq!(stored.len(), ids.len(), "what was not appended is not there");
 
         tokio::time::timeout(HANGS, async {

@@ -29,7 +29,7 @@ impl TableWriter {
         session: &mut dyn Session,
         merged: &Merged<'_>,
     ) -> sqlx::Result<()> {
-        match (self, session.link()) {
+        let written = match (self, session.link()) {
             (Self::Sqlite(statements), Link::Sqlite(connection)) => {
                 sqlite::put(connection, statements, merged).await?;
                 sqlite::delete(connection, statements, merged).await
@@ -43,7 +43,9 @@ impl TableWriter {
                 mysql::delete(connection, statements, merged).await
             }
             _ => unreachable!("a table is written in the database that it is in"),
-        }
+        };
+        session.answered(written.as_ref().err());
+        written
     }
 }
 
@@ -60,6 +62,7 @@ pub(in crate::read_model) async fn read(
         Link::Postgres(connection) => postgres::read(connection, id, table, keys).await?,
         Link::MySql(connection) => mysql::read(connection, flavour, id, table, keys).await?,
     };
+    session.answered(None);
     let mut present = vec![0; keys.count];
     for &number in &numbers {
         present[number as usize] = 1;
