@@ -153,14 +153,16 @@ fn outlives(kind: Kind, disturb: impl FnOnce(&mut Server, &str, &Tally) + Send) 
         assert!(places.is_empty(), "what was not appended, or once, is there: {places:?}, up to {:?}", stored.last());
         assert_eq!(stored.len(), ids.len(), "what was not appended is not there");
 
-        tokio::time::timeout(HANGS, async {
+        let going_on = tokio::time::timeout(HANGS, async {
             host.projections.caught_up().await;
             while GUESTS.iter().any(|guest| host.status(guest).lag_events > 0) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-        })
-        .await
-        .expect("projections go on");
+        });
+        if going_on.await.is_err() {
+            let stand: Vec<_> = GUESTS.iter().map(|guest| host.status(guest)).collect();
+            panic!("projections do not go on: head {}, {:?}, {stand:#?}", host.store.head(), host.store.hold());
+        }
         host.projections.drain().await;
         // Again from the beginning, with nobody to disturb it.
         let undisturbed = Place::on_server(&administration, limits);
