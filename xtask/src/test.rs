@@ -13,7 +13,7 @@ const WITH_EXAMPLES: [&str; 1] = ["fantascope-sdk"];
 
 /// The tests of the host that hold in every database, by their modules: they are run in a file
 /// with all the others, and again on each server.
-const IN_EVERY_DATABASE: [&str; 15] = [
+const IN_EVERY_DATABASE: [&str; 16] = [
     "admission",
     "comparison",
     "deployment",
@@ -22,6 +22,7 @@ const IN_EVERY_DATABASE: [&str; 15] = [
     "folder",
     "hosts",
     "lies",
+    "pages",
     "replay",
     "rows",
     "scenarios",

@@ -28,6 +28,7 @@ mod kept;
 mod lamp;
 mod lies;
 mod outage;
+mod pages;
 mod place;
 mod refusals;
 mod replay;
