@@ -126,8 +126,8 @@ fn outlives(kind: Kind, disturb: impl Fn(&mut Server, &str, &Tally)) {
     panic!("{kind} has damaged its own tables {SERVERS} times");
 }
 
-/// What MariaDB itself finds wrong with its tables. A kill under load makes it do so about once
-/// in a thousand times, whoever uses it: it recovers from a log that contradicts itself.
+/// What MariaDB itself finds wrong with its tables. On some disks a kill under load makes it do so
+/// about once in a thousand times, whoever uses it: it recovers from a log that contradicts itself.
 fn damage(server: &mut Server) -> Option<String> {
     if server.kind() == Kind::Postgres {
         return None;
