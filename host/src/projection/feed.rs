@@ -101,10 +101,10 @@ impl Tail {
             return Ok(());
         }
         let page = self.reader.newest(position, head).await?;
-        let up_to = page.up_to;
+        // First, so that whoever begins to listen in between knows that there is more.
+        self.position.send_replace(page.up_to);
         // Nobody may be listening yet; the page is in the store for whoever comes.
         drop(self.pages.send(page));
-        self.position.send_replace(up_to);
         Ok(())
     }
 }

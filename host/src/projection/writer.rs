@@ -85,8 +85,12 @@ impl Commits {
     pub(super) async fn push(&mut self, commit: Commit) -> Result<(), Error> {
         let bytes = commit.tables.iter().map(TableChanges::bytes).sum::<usize>();
         let pieces = u32::try_from(bytes.div_ceil(PIECE_BYTES).min(self.room_max)).unwrap_or(u32::MAX);
-        // Nobody closes it.
-        let room = Arc::clone(&self.room).acquire_many_owned(pieces).await.ok();
+        let room = tokio::select! {
+            biased;
+            // Nobody closes it.
+            room = Arc::clone(&self.room).acquire_many_owned(pieces) => room.ok(),
+            () = self.ended() => return self.fail().await,
+        };
         self.order(Order::Commit(commit, room)).await?;
         self.pushed += 1;
         Ok(())
@@ -99,7 +103,13 @@ impl Commits {
     pub(super) async fn flush(&mut self) -> Result<(), Error> {
         let (tell, told) = oneshot::channel();
         self.order(Order::Tell(tell)).await?;
-        match told.await {
+        let told = tokio::select! {
+            biased;
+            told = told => told,
+            // What is sent while it ends may stay in the channel, neither obeyed nor dropped.
+            () = self.ended() => return self.fail().await,
+        };
+        match told {
             Ok(()) => Ok(()),
             Err(_) => self.fail().await,
         }
@@ -204,6 +214,10 @@ mod tests {
     use crate::database::{Database, Durability};
     use crate::read_model::{Checkpoint, ReadModel};
 
+    /// How often a writer ends while it is asked: some hundred times meet.
+    const ROUNDS: usize = 200_000;
+    const HANGS: Duration = Duration::from_secs(10);
+
     fn table() -> TableDefinition {
         let column = |name: &str| ColumnDefinition {
             name: name.parse().expect("a name"),
@@ -257,6 +271,22 @@ mod tests {
         let position = read_model.version(&prepared.id).await.expect("a version").position();
         assert_eq!(position, Position(2), "both are written");
         second.is_ok()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn nobody_waits_for_a_writer_that_has_ended() {
+        for round in 0..ROUNDS {
+            let (sender, orders) = mpsc::channel(1);
+            let task = tokio::spawn(async move {
+                drop(orders);
+                Err(Error::Closed)
+            });
+            let room = Arc::new(Semaphore::new(1));
+            let mut commits =
+                Commits { sender: Some(sender), room, room_max: 1, task: Some(task), pushed: 0, done: Arc::default() };
+            let flushed = timeout(HANGS, commits.flush()).await;
+            assert!(matches!(flushed, Ok(Err(Error::Closed))), "{flushed:?} in round {round}");
+        }
     }
 
     #[tokio::test]
