@@ -103,15 +103,11 @@ impl Commits {
     pub(super) async fn flush(&mut self) -> Result<(), Error> {
         let (tell, told) = oneshot::channel();
         self.order(Order::Tell(tell)).await?;
-        let told = tokio::select! {
+        tokio::select! {
             biased;
-            told = told => told,
+            Ok(()) = told => Ok(()),
             // What is sent while it ends may stay in the channel, neither obeyed nor dropped.
-            () = self.ended() => return self.fail().await,
-        };
-        match told {
-            Ok(()) => Ok(()),
-            Err(_) => self.fail().await,
+            () = self.ended() => self.fail().await,
         }
     }
 
@@ -214,7 +210,8 @@ mod tests {
     use crate::database::{Database, Durability};
     use crate::read_model::{Checkpoint, ReadModel};
 
-    /// How often a writer ends while it is asked: some hundred times meet.
+    /// How often a writer ends while it is asked. In few rounds both fall together: without a
+    /// look at its end, the first one of a run to hang was number 11,641.
     const ROUNDS: usize = 200_000;
     const HANGS: Duration = Duration::from_secs(10);
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::place::Place;
 
-/// More than a page that is copied out has at the least, and not a multiple of any page.
+/// Not a multiple of any page.
 const EVENTS: u64 = 5_003;
 
 /// One that has every field, or none that it need not have; and texts of several bytes a character.
