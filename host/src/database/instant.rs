@@ -20,16 +20,14 @@ impl PgInstant {
     ///
     /// # Errors
     /// If PostgreSQL knows no such time.
-    pub fn to_bytes(self) -> Result<[u8; 8], BoxDynError> {
+    pub fn to_be_bytes(self) -> Result<[u8; 8], BoxDynError> {
         Ok(self.0.checked_sub(EPOCH).ok_or("a time that PostgreSQL does not know")?.to_be_bytes())
     }
 
     /// From how it travelled.
-    ///
-    /// # Errors
-    /// If these are not eight bytes.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BoxDynError> {
-        Ok(Self(i64::from_be_bytes(bytes.try_into()?).saturating_add(EPOCH)))
+    #[must_use]
+    pub fn from_be_bytes(bytes: [u8; 8]) -> Self {
+        Self(i64::from_be_bytes(bytes).saturating_add(EPOCH))
     }
 }
 
@@ -51,14 +49,14 @@ impl PgHasArrayType for PgInstant {
 
 impl Encode<'_, Postgres> for PgInstant {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        buffer.extend_from_slice(&self.to_bytes()?);
+        buffer.extend_from_slice(&self.to_be_bytes()?);
         Ok(IsNull::No)
     }
 }
 
 impl<'r> Decode<'r, Postgres> for PgInstant {
     fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
-        Self::from_bytes(value.as_bytes()?)
+        Ok(Self::from_be_bytes(value.as_bytes()?.try_into()?))
     }
 }
 
@@ -85,10 +83,10 @@ mod tests {
     #[test]
     fn keeps_microseconds() {
         for at in [0, -1, 1_763_736_251_123_456, 253_402_300_799_999_999, -62_135_596_800_000_000] {
-            let bytes = PgInstant(at).to_bytes().expect("a time");
-            assert_eq!(PgInstant::from_bytes(&bytes).expect("a time"), PgInstant(at));
+            let bytes = PgInstant(at).to_be_bytes().expect("a time");
+            assert_eq!(PgInstant::from_be_bytes(bytes), PgInstant(at));
             assert_eq!(micros(date_time(at).expect("a date")), at);
         }
-        assert!(PgInstant(i64::MIN).to_bytes().is_err() && date_time(i64::MAX).is_err());
+        assert!(PgInstant(i64::MIN).to_be_bytes().is_err() && date_time(i64::MAX).is_err());
     }
 }

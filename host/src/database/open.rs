@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Connections;
 use super::fault::is_lost;
-use super::pooled::{MySqlPooled, MySqlTransaction};
+use super::pooled::{MySqlTransaction, Tracked};
 use super::session::{Begun, Connection, Pooled, Transaction};
 use super::{Address, Dialect, Error, Flavour, mysql, postgres, sqlite};
 
@@ -95,10 +95,12 @@ impl Database {
         Ok(Connection(match &self.engine {
             Engine::Sqlite(file) => Pooled::Sqlite(file.readers.acquire().await?),
             Engine::Postgres(pools) => {
-                Pooled::Postgres(pools.losses.insist(self.deadline(), || pools.readers.acquire()).await?)
+                let connection = pools.losses.insist(self.deadline(), || pools.readers.acquire()).await?;
+                Pooled::Postgres(Tracked::new(connection))
             }
             Engine::MySql(pools) => {
-                Pooled::MySql(pools.losses.insist(self.deadline(), || MySqlPooled::acquire(&pools.readers)).await?)
+                let connection = pools.losses.insist(self.deadline(), || pools.readers.acquire()).await?;
+                Pooled::MySql(Tracked::new(connection))
             }
         }))
     }

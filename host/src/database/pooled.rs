@@ -1,27 +1,31 @@
-//! Connections of MySQL, out of a pool, as whoever went away before an answer leaves them.
+//! Connections out of a pool, as whoever went away before an answer leaves them.
 //!
-//! Their driver loses track of what the server is saying if it is dropped while it reads: the
-//! next one to ask would wait for ever, or take what is left for its own answer. The drivers of
-//! PostgreSQL and SQLite do not.
+//! The driver of MySQL loses track of what the server is saying if it is dropped while it reads:
+//! the next one to ask would wait for ever, or take what is left for its own answer. So does that
+//! of PostgreSQL, but only while rows are copied out. That of SQLite does not.
 
-use sqlx::mysql::MySqlConnection;
 use sqlx::pool::PoolConnection;
 use sqlx::{MySql, MySqlPool};
 use tokio::runtime::Handle;
 
 /// A connection that is closed when it is dropped, if what it was asked last is not answered.
 #[derive(Debug)]
-pub(super) struct MySqlPooled {
-    connection: PoolConnection<MySql>,
+pub(super) struct Tracked<DB: sqlx::Database> {
+    connection: PoolConnection<DB>,
     is_asked: bool,
 }
 
-impl MySqlPooled {
-    pub(super) async fn acquire(pool: &MySqlPool) -> sqlx::Result<Self> {
-        Ok(Self { connection: pool.acquire().await?, is_asked: false })
+impl<DB: sqlx::Database> Tracked<DB> {
+    pub(super) fn new(connection: PoolConnection<DB>) -> Self {
+        Self { connection, is_asked: false }
     }
 
-    pub(super) fn ask(&mut self) -> &mut MySqlConnection {
+    /// The connection, for something that the driver does not lose track of.
+    pub(super) fn use_freely(&mut self) -> &mut DB::Connection {
+        &mut self.connection
+    }
+
+    pub(super) fn ask(&mut self) -> &mut DB::Connection {
         self.is_asked = true;
         &mut self.connection
     }
@@ -31,6 +35,15 @@ impl MySqlPooled {
         self.is_asked = fault.is_some_and(|fault| fault.as_database_error().is_none());
     }
 
+    /// Gives it back at once, rather than a little later, unless it is to be closed.
+    pub(super) async fn release(mut self) {
+        if !self.is_asked {
+            self.connection.return_to_pool().await;
+        }
+    }
+}
+
+impl Tracked<MySql> {
     async fn run(&mut self, sql: &'static str) -> sqlx::Result<()> {
         let done = sqlx::raw_sql(sql).execute(self.ask()).await;
         self.answered(done.as_ref().err());
@@ -38,7 +51,7 @@ impl MySqlPooled {
     }
 }
 
-impl Drop for MySqlPooled {
+impl<DB: sqlx::Database> Drop for Tracked<DB> {
     fn drop(&mut self) {
         if self.is_asked {
             self.connection.close_on_drop();
@@ -50,20 +63,20 @@ impl Drop for MySqlPooled {
 #[derive(Debug)]
 pub(super) struct MySqlTransaction {
     /// None once it is over.
-    connection: Option<MySqlPooled>,
+    connection: Option<Tracked<MySql>>,
 }
 
 impl MySqlTransaction {
     /// Begins it by the statements `begin`.
     pub(super) async fn begin(pool: &MySqlPool, begin: &'static str) -> sqlx::Result<Self> {
         // From here on it is this one's to undo.
-        let mut transaction = Self { connection: Some(MySqlPooled::acquire(pool).await?) };
+        let mut transaction = Self { connection: Some(Tracked::new(pool.acquire().await?)) };
         transaction.connection().run(begin).await?;
         Ok(transaction)
     }
 
     #[expect(clippy::expect_used, reason = "only the end of it takes it out")]
-    pub(super) fn connection(&mut self) -> &mut MySqlPooled {
+    pub(super) fn connection(&mut self) -> &mut Tracked<MySql> {
         self.connection.as_mut().expect("a transaction that is not over has a connection")
     }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use sqlx::mysql::MySqlConnection;
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection};
+use sqlx::{MySql, PgConnection, Postgres, Sqlite, SqliteConnection};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::pooled::{MySqlPooled, MySqlTransaction};
+use super::pooled::{MySqlTransaction, Tracked};
 use super::{Dialect, Durability};
 
 /// Something that statements can be run on.
@@ -38,15 +38,15 @@ pub struct Connection(pub(super) Pooled);
 #[derive(Debug)]
 pub(super) enum Pooled {
     Sqlite(PoolConnection<Sqlite>),
-    Postgres(PoolConnection<Postgres>),
-    MySql(MySqlPooled),
+    Postgres(Tracked<Postgres>),
+    MySql(Tracked<MySql>),
 }
 
 impl Session for Connection {
     fn link(&mut self) -> Link<'_> {
         match &mut self.0 {
             Pooled::Sqlite(connection) => Link::Sqlite(connection),
-            Pooled::Postgres(connection) => Link::Postgres(connection),
+            Pooled::Postgres(connection) => Link::Postgres(connection.use_freely()),
             Pooled::MySql(connection) => Link::MySql(connection.ask()),
         }
     }
@@ -60,18 +60,30 @@ impl Session for Connection {
     }
 
     fn answered(&mut self, fault: Option<&sqlx::Error>) {
-        if let Pooled::MySql(connection) = &mut self.0 {
-            connection.answered(fault);
+        match &mut self.0 {
+            Pooled::Sqlite(_) => {}
+            Pooled::Postgres(connection) => connection.answered(fault),
+            Pooled::MySql(connection) => connection.answered(fault),
         }
     }
 }
 
 impl Connection {
+    /// The connection beneath, for an answer that must be read to its end: whatever the database,
+    /// it is not used again unless that is [`answered`](Session::answered).
+    pub fn ask(&mut self) -> Link<'_> {
+        match &mut self.0 {
+            Pooled::Sqlite(connection) => Link::Sqlite(connection),
+            Pooled::Postgres(connection) => Link::Postgres(connection.ask()),
+            Pooled::MySql(connection) => Link::MySql(connection.ask()),
+        }
+    }
+
     /// Gives it back at once on PostgreSQL, where each connection is a process of the server, so
     /// that whoever asks next need not open another one: what is dropped is back a little later.
     pub async fn release(self) {
-        if let Pooled::Postgres(mut connection) = self.0 {
-            connection.return_to_pool().await;
+        if let Pooled::Postgres(connection) = self.0 {
+            connection.release().await;
         }
     }
 }

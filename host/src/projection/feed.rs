@@ -149,6 +149,11 @@ impl Feed {
         self.until.is_some_and(|until| self.position >= until)
     }
 
+    /// Whether the next page is being read already, for it is history.
+    pub(super) fn reads_ahead(&self) -> bool {
+        matches!(self.source, Source::Ahead { .. })
+    }
+
     /// Decides where to read from. Returns whether the projection follows the tail.
     pub(super) fn decide(&mut self) -> bool {
         if matches!(self.source, Source::Undecided) {

@@ -293,7 +293,7 @@ impl Run {
     async fn push(&mut self, commit: Commit) -> Result<(), ReadModelError> {
         self.idle = None;
         self.at = commit.checkpoint.position;
-        self.commits.push(commit).await
+        self.commits.push(commit, self.feed.reads_ahead()).await
     }
 
     fn problem(&self, batch: &Batch, row: usize, fault: &Fault) -> Problem {

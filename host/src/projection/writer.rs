@@ -1,5 +1,7 @@
 //! Commits, one after the other, while the next batches are folded. Those that wait are
-//! written together. Only after a commit does anybody hear of it.
+//! written together, and while history is read a few are waited for: the more there are, the
+//! more rows are written once instead of again and again. Only after a commit does anybody
+//! hear of it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,6 +19,9 @@ use crate::read_model::{Commit, Error, TableChanges, Writer};
 
 /// What waits to be written is counted in pieces of so many bytes.
 const PIECE_BYTES: usize = 1 << 10;
+
+/// How long a commit waits at the most for those that are about to come.
+const GATHERING_MAX: Duration = Duration::from_millis(100);
 
 /// The rate is taken over this time.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
@@ -43,8 +48,8 @@ struct Done {
 /// What the writer is to do.
 #[derive(Debug)]
 enum Order {
-    /// With the room that it takes.
-    Commit(Commit, Option<OwnedSemaphorePermit>),
+    /// With the room that it takes. Whether another one is about to come.
+    Commit { commit: Commit, room: Option<OwnedSemaphorePermit>, is_followed: bool },
     /// Say when all before it is committed.
     Tell(oneshot::Sender<()>),
 }
@@ -54,9 +59,10 @@ impl Commits {
     pub(super) fn start(writer: Writer, board: Board, of: (VersionId, u32), limits: &Limits) -> Self {
         let (sender, orders) = mpsc::channel(writer.commits_at_once());
         let done = Arc::new(Done::default());
-        let task = tokio::spawn(write(writer, orders, board, of, Arc::clone(&done)));
         let room_max = (limits.waiting_rows_bytes_max / PIECE_BYTES).clamp(1, Semaphore::MAX_PERMITS);
         let room = Arc::new(Semaphore::new(room_max));
+        let orders = Orders { orders, at_once: writer.commits_at_once(), room: Arc::clone(&room), room_max };
+        let task = tokio::spawn(write(writer, orders, board, of, Arc::clone(&done)));
         Self { sender: Some(sender), room, room_max, task: Some(task), pushed: 0, done }
     }
 
@@ -78,11 +84,12 @@ impl Commits {
         }
     }
 
-    /// Queues a commit; waits while too many wait already.
+    /// Queues a commit; waits while too many wait already. One that `is_followed` by others
+    /// soon may wait a little for them.
     ///
     /// # Errors
     /// Why an earlier one failed.
-    pub(super) async fn push(&mut self, commit: Commit) -> Result<(), Error> {
+    pub(super) async fn push(&mut self, commit: Commit, is_followed: bool) -> Result<(), Error> {
         let bytes = commit.tables.iter().map(TableChanges::bytes).sum::<usize>();
         let pieces = u32::try_from(bytes.div_ceil(PIECE_BYTES).min(self.room_max)).unwrap_or(u32::MAX);
         let room = tokio::select! {
@@ -91,7 +98,7 @@ impl Commits {
             room = Arc::clone(&self.room).acquire_many_owned(pieces) => room.ok(),
             () = self.ended() => return self.fail().await,
         };
-        self.order(Order::Commit(commit, room)).await?;
+        self.order(Order::Commit { commit, room, is_followed }).await?;
         self.pushed += 1;
         Ok(())
     }
@@ -138,21 +145,53 @@ impl Commits {
     }
 }
 
+/// What the writer is to do, as it comes.
+#[derive(Debug)]
+struct Orders {
+    orders: mpsc::Receiver<Order>,
+    at_once: usize,
+    room: Arc<Semaphore>,
+    room_max: usize,
+}
+
+impl Orders {
+    /// What is to be done next, into `waiting`, which is empty. Nothing comes when all is done.
+    ///
+    /// Of commits that others follow it waits for so many that they take half of the room: they
+    /// are written while the other half fills.
+    async fn next(&mut self, waiting: &mut Vec<Order>) {
+        self.orders.recv_many(waiting, self.at_once).await;
+        let until = tokio::time::Instant::now() + GATHERING_MAX;
+        while matches!(waiting.last(), Some(Order::Commit { is_followed: true, .. }))
+            && waiting.len() < self.at_once
+            && self.room.available_permits() > self.room_max / 2
+        {
+            let more = self.orders.recv_many(waiting, self.at_once - waiting.len());
+            if !matches!(tokio::time::timeout_at(until, more).await, Ok(1..)) {
+                return;
+            }
+        }
+    }
+}
+
 async fn write(
     mut writer: Writer,
-    mut orders: mpsc::Receiver<Order>,
+    mut orders: Orders,
     board: Board,
     (id, partition): (VersionId, u32),
     done: Arc<Done>,
 ) -> Result<(), Error> {
     let mut rate = Rate::default();
-    let at_once = writer.commits_at_once();
-    let mut waiting = Vec::with_capacity(at_once);
-    while orders.recv_many(&mut waiting, at_once).await > 0 {
+    let mut waiting = Vec::with_capacity(orders.at_once);
+    loop {
+        orders.next(&mut waiting).await;
+        if waiting.is_empty() {
+            return Ok(());
+        }
         let (mut commits, mut rooms, mut asked) = (Vec::new(), Vec::new(), Vec::new());
         for order in waiting.drain(..) {
             match order {
-                Order::Commit(commit, room) => {
+                Order::Commit { commit, room, .. } => {
                     commits.push(commit);
                     rooms.push(room);
                 }
@@ -174,7 +213,6 @@ async fn write(
             tell.send(()).unwrap_or(());
         }
     }
-    Ok(())
 }
 
 /// Events per second over the last few seconds.
@@ -258,11 +296,11 @@ mod tests {
         let of = (prepared.id.clone(), prepared.partition);
         let mut commits = Commits::start(writer, Board::default(), of, &limits);
         let in_the_way = database.begin(Durability::Normal).await.expect("the turn to write");
-        commits.push(commit(1)).await.expect("pushed");
-        let second = timeout(Duration::ZERO, commits.push(commit(2))).await;
+        commits.push(commit(1), false).await.expect("pushed");
+        let second = timeout(Duration::ZERO, commits.push(commit(2), false)).await;
         drop(in_the_way);
         if second.is_err() {
-            commits.push(commit(2)).await.expect("pushed when the first is written");
+            commits.push(commit(2), false).await.expect("pushed when the first is written");
         }
         commits.finish().await.expect("all is written");
         let position = read_model.version(&prepared.id).await.expect("a version").position();
@@ -284,6 +322,57 @@ mod tests {
             let flushed = timeout(HANGS, commits.flush()).await;
             assert!(matches!(flushed, Ok(Err(Error::Closed))), "{flushed:?} in round {round}");
         }
+    }
+
+    /// What the writer takes at first of commits, `+` if others follow, and of questions `?`;
+    /// while `taken` of the ten pieces of room are. None if it waits for more.
+    async fn first_taken(orders: &str, taken: u32) -> Option<usize> {
+        let (sender, receiver) = mpsc::channel(4);
+        let room = Arc::new(Semaphore::new(10));
+        let _rows = Arc::clone(&room).acquire_many_owned(taken).await.expect("nobody closes it");
+        for order in orders.chars() {
+            let order = match order {
+                '?' => Order::Tell(oneshot::channel().0),
+                order => Order::Commit { commit: commit(1), room: None, is_followed: order == '+' },
+            };
+            sender.send(order).await.expect("there is room");
+        }
+        let mut orders = Orders { orders: receiver, at_once: 4, room, room_max: 10 };
+        let mut waiting = Vec::new();
+        let is_enough = timeout(Duration::ZERO, orders.next(&mut waiting)).await.is_ok();
+        is_enough.then_some(waiting.len())
+    }
+
+    #[tokio::test]
+    async fn commits_that_others_follow_are_gathered() {
+        assert_eq!(first_taken(".", 1).await, Some(1), "nothing is waited for");
+        assert_eq!(first_taken("+", 1).await, None);
+        assert_eq!(first_taken("++.", 3).await, Some(3));
+        assert_eq!(first_taken("++", 4).await, None, "less than half of the room");
+        assert_eq!(first_taken("++", 5).await, Some(2), "half of the room");
+        assert_eq!(first_taken("++?", 3).await, Some(3), "somebody asks");
+        assert_eq!(first_taken("++++", 1).await, Some(4), "as many as are written at once");
+    }
+
+    #[tokio::test]
+    async fn commits_do_not_wait_for_ever() {
+        let (sender, receiver) = mpsc::channel(4);
+        let mut orders = Orders { orders: receiver, at_once: 4, room: Arc::new(Semaphore::new(10)), room_max: 10 };
+        let order = || Order::Commit { commit: commit(1), room: None, is_followed: true };
+        let mut waiting = Vec::new();
+        for _ in 0..2 {
+            sender.send(order()).await.expect("there is room");
+        }
+        timeout(HANGS, orders.next(&mut waiting)).await.expect("those that follow do not come");
+        assert_eq!(waiting.len(), 2);
+        waiting.clear();
+        sender.send(order()).await.expect("there is room");
+        drop(sender);
+        timeout(HANGS, orders.next(&mut waiting)).await.expect("none can come");
+        assert_eq!(waiting.len(), 1);
+        waiting.clear();
+        orders.next(&mut waiting).await;
+        assert!(waiting.is_empty(), "all is done");
     }
 
     #[tokio::test]

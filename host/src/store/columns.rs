@@ -51,6 +51,11 @@ impl Columns {
         self.is_full
     }
 
+    /// How many rows it has, and bytes of payloads.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.batch.positions.len(), self.bytes)
+    }
+
     /// Where its last row stands.
     pub(super) fn last(&self) -> Option<Position> {
         self.batch.positions.last().map(|&last| Position(last))

@@ -19,6 +19,7 @@ mod postgres;
 mod query;
 mod redo;
 mod sqlite;
+mod tuples;
 
 pub use append::{Appended, Error, Expected};
 pub use copy::{Contents, Copied, CopyFault, Step};

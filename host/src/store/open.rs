@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::append::{Appender, Request};
 use super::head::Head;
+use super::page::PageSize;
 use super::{Error, Hold};
 use crate::database::{Concern, Database, Error as DatabaseError};
 use crate::event::Position;
@@ -41,6 +42,7 @@ pub struct Store {
     pub(super) appends: mpsc::Sender<Request>,
     pub(super) head: Arc<Head>,
     pub(super) limits: Limits,
+    pub(super) page_size: Arc<PageSize>,
 }
 
 impl Store {
@@ -56,7 +58,8 @@ impl Store {
         let (appends, requests) = mpsc::channel(APPENDS_WAITING);
         tokio::spawn(Appender::new(database.clone(), Arc::clone(&head)).run(requests));
         tokio::spawn(super::head::listen(database.clone(), Arc::downgrade(&head)));
-        Ok(Self { database: database.clone(), appends, head, limits: limits.clone() })
+        let page_size = Arc::new(PageSize::at_most(limits.batch_events_max));
+        Ok(Self { database: database.clone(), appends, head, limits: limits.clone(), page_size })
     }
 
     /// The position up to which the store can be read without missing anything: whatever

@@ -1,9 +1,12 @@
 //! Reading events in pages of columns.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::columns::Columns;
 use super::{Error, Store, mysql, postgres, sqlite};
 use crate::database::{Connection, Dialect, Link, Session as _, query};
 use crate::event::{Batch, Position};
+use crate::limits::Limits;
 
 /// The size of an event's payload on SQLite, in bytes.
 const BYTES: &str = "octet_length(event_data) + coalesce(octet_length(metadata), 0)";
@@ -16,6 +19,32 @@ pub struct Page {
     /// … up to and including this one.
     pub up_to: Position,
     pub events: Batch,
+}
+
+/// How many events a page of a server is asked to hold: as many as its bytes have room for, if
+/// they are like those read last. What a server sends beyond that is read for nothing.
+#[derive(Debug)]
+pub(super) struct PageSize(AtomicU64);
+
+impl PageSize {
+    pub(super) fn at_most(events: usize) -> Self {
+        Self(AtomicU64::new(events as u64))
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Learns from a page of so many events and bytes. It leaves an eighth of the room.
+    fn learn(&self, (events, bytes): (usize, usize), limits: &Limits) {
+        if events == 0 {
+            return;
+        }
+        let room = limits.batch_bytes_max as u128 * 7 / 8;
+        let fit = events as u128 * room / (bytes as u128).max(1);
+        let fit = fit.clamp(1, limits.batch_events_max as u128);
+        self.0.store(u64::try_from(fit).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
 }
 
 impl Store {
@@ -31,19 +60,21 @@ impl Store {
             let Link::Sqlite(connection) = connection.link() else { return Err(Error::Closed) };
             return Ok(Page { after, up_to, events: sqlite::page(connection, after, up_to).await? });
         }
-        let events_max = self.limits.batch_events_max as u64;
         let mut columns = Columns::bounded(self.limits.batch_bytes_max);
         let mut from = after;
         loop {
             // The range alone bounds how much is read, whatever plan a server makes that has no
             // figures of the table yet: with a limit it may read and sort all that is left.
-            let up_to = Position(from.0.saturating_add(events_max)).min(ceiling);
-            match connection.link() {
+            let up_to = Position(from.0.saturating_add(self.page_size.get())).min(ceiling);
+            match connection.ask() {
                 Link::Postgres(connection) => postgres::page(connection, from, up_to, &mut columns).await?,
                 Link::MySql(connection) => mysql::page(connection, from, up_to, &mut columns).await?,
                 Link::Sqlite(_) => return Err(Error::Closed),
             }
-            connection.answered(None);
+            // What a full page leaves unread is not waited for: the connection is closed.
+            if !columns.is_full() {
+                connection.answered(None);
+            }
             let up_to = match columns.last() {
                 Some(last) if columns.is_full() => last,
                 None if up_to < ceiling => {
@@ -59,6 +90,7 @@ impl Store {
                 _ => up_to.max(after),
             };
             connection.release().await;
+            self.page_size.learn(columns.size(), &self.limits);
             return Ok(Page { after, up_to, events: columns.into_batch()? });
         }
     }
@@ -89,5 +121,27 @@ impl Store {
         ));
         let cut = cut.bind(bytes_max).bind(after.to_sql()).bind(last).one(connection).await?;
         Ok(Position::from_sql(cut.get("cut")?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_events_are_asked_for_as_have_room() {
+        let limits = Limits { batch_events_max: 1_000, batch_bytes_max: 80_000, ..Limits::default() };
+        let size = PageSize::at_most(limits.batch_events_max);
+        let check = |events, bytes, expected| {
+            size.learn((events, bytes), &limits);
+            assert_eq!(size.get(), expected, "after {events} events of {bytes} bytes");
+        };
+        assert_eq!(size.get(), 1_000);
+        check(80, 80_000, 70);
+        check(70, 35_000, 140);
+        check(0, 0, 140);
+        check(140, 1_400, 1_000);
+        check(1, 500_000, 1);
+        check(1, 2, 1_000);
     }
 }

@@ -85,7 +85,7 @@ pub(super) fn push_postgres(column: &mut Column, of_type: ColumnType, row: &PgRo
     match &mut column.cells {
         Cells::Booleans(values) => values.push(u8::from(bytes == [1])),
         Cells::Integers(values) if of_type == ColumnType::Timestamp => {
-            values.push(PgInstant::from_bytes(bytes).map_err(sqlx::Error::Decode)?.0);
+            values.push(PgInstant::from_be_bytes(eight()?).0);
         }
         Cells::Integers(values) => values.push(i64::from_be_bytes(eight()?)),
         Cells::Floats(values) => values.push(f64::from_be_bytes(eight()?)),

@@ -262,7 +262,7 @@ fn push_cell(buffer: &mut Vec<u8>, column: &Column, of_type: ColumnType, row: us
     };
     match &column.cells {
         Cells::Booleans(values) => add(&[values[row]]),
-        Cells::Integers(values) if of_type == ColumnType::Timestamp => add(&PgInstant(values[row]).to_bytes()?),
+        Cells::Integers(values) if of_type == ColumnType::Timestamp => add(&PgInstant(values[row]).to_be_bytes()?),
         Cells::Integers(values) => add(&values[row].to_be_bytes()),
         Cells::Floats(values) => add(&values[row].to_be_bytes()),
         Cells::Texts(texts) => add(texts.get(row).as_bytes()),
