@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Connection as _, SqlSafeStr as _};
 
 use super::fault::is_denied;
 use super::open::{Database, Durability, Engine};
-use super::{Dialect, Error, query};
+use super::{Dialect, Error, Flavour, query};
 
 /// No other host migrates for longer.
 const MIGRATION_SECONDS_MAX: i64 = 120;
@@ -79,7 +79,7 @@ impl Database {
     }
 
     /// The migrations, with what differs from database to database filled in: `{exact}`, the
-    /// collation that tells apart what differs; `{schema}`, where tables are; `{tag}`, a small
+    /// collation that tells apart what differs; `{is_object}`, see [`is_object`]; `{schema}`, where tables are; `{tag}`, a small
     /// number that tells stores in one database apart, and `{base}`, the keys of its locks.
     async fn migrations(&self, concern: &Concern) -> Result<Vec<Migration>, Error> {
         let collation = self.flavour().exact_collation();
@@ -87,6 +87,7 @@ impl Database {
         let base = (tag << 48).to_string();
         let migration = |&(number, name, [sqlite, postgres, mysql]): &(i64, &'static str, [&'static str; 3])| {
             let sql = self.dialect().pick(sqlite, postgres, mysql).replace("{exact}", collation);
+            let sql = is_object(self.flavour(), &sql);
             let sql = sql.replace("{schema}", &schema).replace("{tag}", &tag.to_string()).replace("{base}", &base);
             Migration::new(number, name.into(), MigrationType::Simple, AssertSqlSafe(sql).into_sql_str(), false)
         };
@@ -215,10 +216,29 @@ impl Database {
     }
 }
 
+/// Fills in `{is_object:COLUMN}`: the check that a text is a JSON object. MySQL takes numbers
+/// that a double can't hold and lone surrogates for no JSON, which events may have; there it is
+/// seen that a text begins and ends like an object.
+fn is_object(flavour: Flavour, sql: &str) -> String {
+    let mut parts = sql.split("{is_object:");
+    let mut filled = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (column, rest) = part.split_once('}').unwrap_or((part, ""));
+        filled += &match flavour {
+            Flavour::MariaDb => format!("json_valid({column}) AND json_type({column}) = 'OBJECT'"),
+            Flavour::MySql => {
+                format!("{column} REGEXP '^[[:space:]]*[{{]' AND right({column}, 100) REGEXP '[}}][[:space:]]*$'")
+            }
+        };
+        filled += rest;
+    }
+    filled
+}
+
 /// Waits until no other host migrates; the lock goes with the connection. That of sqlx waits
 /// for ever, which MariaDB does not know, and then does not wait at all.
 async fn mysql_lock(connection: &mut MySqlConnection) -> sqlx::Result<()> {
-    let sql = "SELECT GET_LOCK(CONCAT('fantascope ', SHA1(DATABASE())), ?)";
+    let sql = "SELECT GET_LOCK(CONCAT('fantascope ', LEFT(SHA2(DATABASE(), 256), 40)), ?)";
     let locked: Option<i64> = sqlx::query_scalar(sql).bind(MIGRATION_SECONDS_MAX).fetch_one(connection).await?;
     if locked == Some(1) { Ok(()) } else { Err(sqlx::Error::PoolTimedOut) }
 }

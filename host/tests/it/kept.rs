@@ -39,6 +39,10 @@ impl Forgetful {
         let server = server(kind, Durability::Full)?;
         let place = Place::on_server(&server.url(kind.administration()), Limits::default());
         let (store, raw) = (place.store().await, place.raw().await);
+        if kind == Kind::MariaDb && number(&raw, "SELECT CAST(@@log_bin AS SIGNED)").await == 1 {
+            println!("skipped: {kind} writes a binary log, which has each commit before it is seen");
+            return None;
+        }
         insert_one(&raw, "first").await;
         let this = Self { server, place, store, raw };
         this.forget().await;

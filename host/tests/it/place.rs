@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fantascope::change::VersionId;
-use fantascope::database::{Database, Dialect, Durability, Row, query};
+use fantascope::database::{Database, Dialect, Durability, Link, Row, Session as _, query};
 use fantascope::guest::{Admitted, Kind, Sandbox, Settings};
 use fantascope::limits::Limits;
 use fantascope::projection::{Projections, Resources, Status, Upcasters, sandboxed};
 use fantascope::read_model::{Query, ReadModel};
 use fantascope::store::Store;
 use serde_json::Value;
+use sqlx::AssertSqlSafe;
 
 use crate::guests::guest;
 
@@ -195,9 +196,26 @@ impl Raw {
     /// Runs a statement, and gives how many rows it wrote.
     pub(crate) async fn run(&self, sql: &str) -> sqlx::Result<u64> {
         let mut transaction = self.0.begin(Durability::Full).await?;
-        let written = query(sql.to_owned()).execute(&mut transaction).await?;
+        let written = match transaction.link() {
+            // Which does not prepare all that it can do.
+            Link::MySql(session) => {
+                let written = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(session).await;
+                transaction.answered(written.as_ref().err());
+                written?.rows_affected()
+            }
+            _ => query(sql.to_owned()).execute(&mut transaction).await?,
+        };
         transaction.commit().await?;
         Ok(written)
+    }
+
+    /// What MySQL says to a statement that it does not prepare.
+    pub(crate) async fn told(&self, sql: &str) -> Vec<Row> {
+        let mut session = self.0.read().await.unwrap();
+        let Link::MySql(link) = session.link() else { panic!("for MySQL") };
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch_all(link).await.unwrap();
+        session.answered(None);
+        rows.into_iter().map(Row::MySql).collect()
     }
 
     pub(crate) async fn rows(&self, sql: &str) -> Vec<Row> {

@@ -12,6 +12,9 @@ use super::kind::Kind;
 /// Where packages of Debian and Ubuntu put PostgreSQL: a folder for each version, not in PATH.
 const POSTGRES: &str = "/usr/lib/postgresql";
 
+/// Names a server of MySQL, which then takes the place of MariaDB. Debian has none.
+pub(crate) const MYSQL: &str = "FANTASCOPE_MYSQLD";
+
 /// The oldest PostgreSQL that is used.
 const POSTGRES_VERSION_MIN: u32 = 15;
 
@@ -27,6 +30,8 @@ pub(crate) struct Installation {
     pub(super) server: PathBuf,
     /// The program that makes a data folder.
     pub(super) init: PathBuf,
+    /// Whether it is MySQL in the place of MariaDB.
+    pub(crate) is_mysql: bool,
 }
 
 impl Installation {
@@ -42,13 +47,17 @@ impl Installation {
                 let number =
                     version.split_whitespace().nth(2)?.split(|letter: char| !letter.is_ascii_digit()).next()?;
                 let is_new = number.parse().is_ok_and(|number: u32| number >= POSTGRES_VERSION_MIN);
-                is_new.then_some(Self { kind, version, server, init })
+                is_new.then_some(Self { kind, version, server, init, is_mysql: false })
             }
             Kind::MariaDb => {
+                if let Some(server) = env::var_os(MYSQL).map(PathBuf::from) {
+                    let version = version(&server).filter(|version| !version.contains("MariaDB"))?;
+                    return Some(Self { kind, version, init: server.clone(), server, is_mysql: true });
+                }
                 let server = find_program(&["mariadbd", "mysqld"])?;
                 let init = find_program(&["mariadb-install-db"])?;
                 let version = version(&server).filter(|version| version.contains("MariaDB"))?;
-                Some(Self { kind, version, server, init })
+                Some(Self { kind, version, server, init, is_mysql: false })
             }
         }
     }

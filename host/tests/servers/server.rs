@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::installation::run;
 use super::kind::{Kind, USER};
 use super::process;
-use super::template::{MARIADB_LOG, Template, joined};
+use super::template::{MARIADB_LOG, MYSQL_LOG, Template, joined};
 use super::watchdog::Watchdog;
 
 /// Longer than any start or stop takes.
@@ -125,6 +125,7 @@ impl Server {
                 command.arg("--no-defaults").arg(joined("--datadir=", &data)).arg(joined("--tmpdir=", folder));
                 command.arg(joined("--socket=", &self.socket())).arg(joined("--pid-file=", &folder.join("own-pid")));
                 command.args(mariadb_settings(self.port, is_durable));
+                command.args(if installation.is_mysql { mysql_settings(is_durable) } else { vec![MARIADB_LOG] });
             }
         }
         let log = File::create(self.log_file())?;
@@ -251,7 +252,6 @@ fn mariadb_settings(port: u16, is_durable: bool) -> Vec<String> {
         format!("--port={port}"),
         format!("--innodb-flush-log-at-trx-commit={flush}"),
         format!("--innodb-doublewrite={twice}"),
-        MARIADB_LOG.to_owned(),
     ];
     let others = [
         "--bind-address=127.0.0.1",
@@ -264,6 +264,13 @@ fn mariadb_settings(port: u16, is_durable: bool) -> Vec<String> {
     ];
     settings.extend(others.map(str::to_owned));
     settings
+}
+
+/// Beside those of MariaDB.
+fn mysql_settings(is_durable: bool) -> Vec<&'static str> {
+    // It writes a binary log by default, and would let administrators alone make triggers.
+    let triggers = "--log-bin-trust-function-creators=ON";
+    vec![MYSQL_LOG, "--mysqlx=OFF", triggers, if is_durable { "--sync-binlog=1" } else { "--sync-binlog=0" }]
 }
 
 /// A port that nobody listens on now.

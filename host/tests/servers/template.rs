@@ -18,6 +18,9 @@ const RECIPE: u32 = 1;
 /// MariaDB's redo log, the same in the template as in servers, which would resize it.
 pub(super) const MARIADB_LOG: &str = "--innodb-log-file-size=32M";
 
+/// The same of MySQL.
+pub(super) const MYSQL_LOG: &str = "--innodb-redo-log-capacity=64M";
+
 const PASSWORD: &str = "password";
 /// Written last: where it is, all is.
 const STAMP: &str = "version";
@@ -124,6 +127,15 @@ fn initialise(installation: &Installation, place: &Path, password: &str) -> anyh
             command.args(["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"]);
             command.arg(format!("--username={USER}")).arg("--pwfile").arg(&secret).arg("--pgdata").arg(&data);
             password.to_owned()
+        }
+        Kind::MariaDb if installation.is_mysql => {
+            command.args(["--no-defaults", "--initialize-insecure", MYSQL_LOG]);
+            command.arg(joined("--init-file=", &secret)).arg(joined("--datadir=", &data));
+            format!(
+                "CREATE USER {USER}@'%' IDENTIFIED BY '{password}';
+                GRANT ALL ON *.* TO {USER}@'%' WITH GRANT OPTION;
+                ALTER USER root@localhost ACCOUNT LOCK;\n"
+            )
         }
         Kind::MariaDb => {
             command.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-name-resolve"]);

@@ -41,8 +41,8 @@ CREATE TABLE events (
     causation_id      VARCHAR(255) CHECK (causation_id <> ''),
     -- JSON objects, byte for byte as they were appended, which the type JSON of MySQL does
     -- not keep. NULL stands for {}.
-    metadata          LONGTEXT     CHECK (json_valid(metadata) AND json_type(metadata) = 'OBJECT'),
-    event_data        LONGTEXT     NOT NULL CHECK (json_valid(event_data) AND json_type(event_data) = 'OBJECT'),
+    metadata          LONGTEXT     CHECK ({is_object:metadata}),
+    event_data        LONGTEXT     NOT NULL CHECK ({is_object:event_data}),
     UNIQUE KEY events_by_aggregate (aggregate_type, aggregate_id, aggregate_version),
     KEY events_by_type (event_type, event_timestamp),
     KEY events_by_correlation (correlation_id)

@@ -127,7 +127,7 @@ pub(crate) fn insert(kind: Kind, aggregate: &str, version: i64, n: usize) -> Str
 pub(crate) fn miscounted(ground: &Ground, version: u32) -> Vec<String> {
     let n = match ground.kind {
         Kind::Postgres => "CAST(event_data ->> 'n' AS bigint)",
-        Kind::MariaDb => "CAST(json_value(event_data, '$.n') AS integer)",
+        Kind::MariaDb => "CAST(json_value(event_data, '$.n') AS SIGNED)",
     };
     let expected = ground.texts(&format!(
         "SELECT concat(aggregate_id, ' ', count(*), ' ', sum({n})) FROM events GROUP BY aggregate_id ORDER BY aggregate_id"
