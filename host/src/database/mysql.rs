@@ -15,6 +15,9 @@ const OLDEST_NAME: &str = "MariaDB 10.11 or MySQL 8.0";
 /// Connections that look how far events can be read, and are kept for it as long as that takes.
 const LOOKING: u32 = 1;
 
+/// How many times longer than one that writes a session of MySQL may be idle that reads.
+const READING_IDLE: u32 = 6;
+
 /// Statements that a connection keeps prepared.
 const STATEMENTS: usize = 256;
 
@@ -59,14 +62,13 @@ impl Pools {
         let mut connection = connect(&options, connections.wait_max).await.map_err(open)?;
         let flavour = check(database, &mut connection).await?;
         drop(connection.close().await);
-        let settings = settings(flavour, connections);
         let losses = Losses::default();
         let wait_max = connections.wait_max;
-        let pool = |max: u32| {
-            let (settings, losses) = (settings.clone(), losses.clone());
+        let pool = |max: u32, idle_max: Duration| {
+            let (settings, losses) = (settings(flavour, connections, idle_max), losses.clone());
             let pool = match flavour {
                 // The server ends sessions that are idle for longer.
-                Flavour::MySql => MySqlPoolOptions::new().idle_timeout(connections.idle_transaction_max / 2),
+                Flavour::MySql => MySqlPoolOptions::new().idle_timeout(idle_max / 2),
                 Flavour::MariaDb => MySqlPoolOptions::new(),
             };
             pool.max_connections(max)
@@ -88,15 +90,22 @@ impl Pools {
                 })
                 .connect_lazy_with(options.clone())
         };
-        let (readers, writers) = (pool(connections.readers() + LOOKING), pool(connections.writers()));
+        let idle_max = connections.idle_transaction_max;
+        let reading_idle_max = match flavour {
+            // Else those who look now and then, taking turns with connections, would find some ended.
+            Flavour::MySql => idle_max * READING_IDLE,
+            Flavour::MariaDb => idle_max,
+        };
+        let readers = pool(connections.readers() + LOOKING, reading_idle_max);
+        let writers = pool(connections.writers(), idle_max);
         Ok(Self { readers, writers, flavour, losses, wait_max })
     }
 }
 
-/// What every session begins with.
-fn settings(flavour: Flavour, connections: &Connections) -> String {
+/// What every session begins with, whose transactions are left alone for `idle_max` at the most.
+fn settings(flavour: Flavour, connections: &Connections, idle_max: Duration) -> String {
     let wait = connections.lock_wait_max.as_secs().max(1);
-    let idle = connections.idle_transaction_max.as_secs().max(1);
+    let idle = idle_max.as_secs().max(1);
     // A transaction that its owner leaves alone, for it is stopped or cut off, would keep
     // others from taking its work over. MySQL knows no such bound, but ends idle sessions.
     let idle = match flavour {
