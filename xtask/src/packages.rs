@@ -40,7 +40,9 @@ fn apt_get(arguments: &[&str]) -> Command {
         .arg("--option=Dpkg::Use-Pty=0")
         .args(arguments)
         .env("DEBIAN_FRONTEND", "noninteractive")
-        .stdin(Stdio::null());
+        .stdin(Stdio::null())
+        // What a chore gives goes to standard output, for a shell to take.
+        .stdout(std::io::stderr());
     command
 }
 
