@@ -79,8 +79,9 @@ impl Database {
     }
 
     /// The migrations, with what differs from database to database filled in: `{exact}`, the
-    /// collation that tells apart what differs; `{is_object}`, see [`is_object`]; `{schema}`, where tables are; `{tag}`, a small
-    /// number that tells stores in one database apart, and `{base}`, the keys of its locks.
+    /// collation that tells apart what differs; `{is_object:COLUMN}`, that a text is a JSON object;
+    /// `{schema}`, where tables are; `{tag}`, a small number that tells stores in one database
+    /// apart, and `{base}`, the keys of its locks.
     async fn migrations(&self, concern: &Concern) -> Result<Vec<Migration>, Error> {
         let collation = self.flavour().exact_collation();
         let (schema, tag) = self.schema().await.map_err(|fault| self.fault(fault))?;
@@ -245,4 +246,18 @@ async fn mysql_lock(connection: &mut MySqlConnection) -> sqlx::Result<()> {
 
 async fn run<C: Migrate>(migrator: &Migrator, connection: &mut C) -> Result<(), MigrateError> {
     migrator.run_direct(None, connection, false).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_of_objects_are_filled_in() {
+        let check = |flavour, expected| assert_eq!(is_object(flavour, "a CHECK ({is_object:a}),"), expected);
+        check(Flavour::MariaDb, "a CHECK (json_valid(a) AND json_type(a) = 'OBJECT'),");
+        let like_one = "a CHECK (a REGEXP '^[[:space:]]*[{]' AND right(a, 100) REGEXP '[}][[:space:]]*$'),";
+        check(Flavour::MySql, like_one);
+        assert_eq!(is_object(Flavour::MySql, "a {exact} b"), "a {exact} b");
+    }
 }

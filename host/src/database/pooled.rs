@@ -25,6 +25,7 @@ impl<DB: sqlx::Database> Tracked<DB> {
         &mut self.connection
     }
 
+    /// The connection, for anything.
     pub(super) fn ask(&mut self) -> &mut DB::Connection {
         self.is_asked = true;
         &mut self.connection
