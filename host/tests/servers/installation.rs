@@ -12,7 +12,7 @@ use super::kind::Kind;
 /// Where packages of Debian and Ubuntu put PostgreSQL: a folder for each version, not in PATH.
 const POSTGRES: &str = "/usr/lib/postgresql";
 
-/// Names a server of MySQL, which then takes the place of MariaDB. Debian has none.
+/// Names a server of MySQL, which then takes the place of MariaDB.
 pub(crate) const MYSQL: &str = "FANTASCOPE_MYSQLD";
 
 /// The oldest PostgreSQL that is used.
