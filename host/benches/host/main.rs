@@ -43,7 +43,7 @@ struct Size {
 
 const FULL: Size = Size { events: 1_000_000, rounds: 5, paged_events: 200_000, slow_events: 20_000 };
 /// On a server.
-const SERVER: Size = Size { events: 500_000, rounds: 3, paged_events: 30_000, slow_events: 20_000 };
+const SERVER: Size = Size { events: 1_000_000, rounds: 3, paged_events: 30_000, slow_events: 20_000 };
 const QUICK: Size = Size { events: 100_000, rounds: 3, paged_events: 50_000, slow_events: 5_000 };
 
 fn main() -> anyhow::Result<()> {
