@@ -68,8 +68,8 @@ async fn leaves_alone(kind: Kind) {
     stage.reaches("v1", Phase::Following).await;
     let raw = Raw(Database::at(&administration).await.unwrap());
     write_down(kind, &raw).await;
-    // What was begun comes to its end, pauses grow, and connections that nobody needs are closed.
-    tokio::time::sleep(Duration::from_secs(12)).await;
+    // What was begun comes to its end, and pauses grow.
+    tokio::time::sleep(Duration::from_secs(4)).await;
     let before = written(kind, &raw, &server).await.len();
     tokio::time::sleep(WATCHED).await;
     let statements = written(kind, &raw, &server).await.split_off(before);

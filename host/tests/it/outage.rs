@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use fantascope::database::{Database, query};
+use fantascope::database::{Database, Flavour, query};
 use fantascope::event::{NewEvent, Position};
 use fantascope::limits::Limits;
 use fantascope::store::{Error, Expected, Filter, Store};
@@ -57,7 +57,8 @@ struct Tally {
     stop: AtomicBool,
 }
 
-/// How long is waited for a connection that is at a certain moment.
+/// How long is waited for a connection that is at a certain moment, on MySQL, which seldom tells
+/// of a statement that is as short as that.
 const MOMENT_MAX: Duration = Duration::from_secs(2);
 
 /// Appends to an aggregate of its own, one event after the other, each until it is done; and
@@ -293,12 +294,12 @@ fn cut(_: &mut Server, administration: &str, tally: &Tally) {
         format!("SELECT {columns} WHERE {condition} AND {ours} LIMIT 1")
     };
     let (wanted, mut cut) = (size().1, 0);
+    let is_mysql = !is_postgres && raw.0.flavour() == Flavour::MySql;
     let (began, mut since) = (Instant::now(), Instant::now());
     while cut < wanted {
         assert!(began.elapsed() < HANGS * 2, "too few connections to cut");
         let wished = [Moment::Commit, Moment::Checkpoint, Moment::Any][cut % 3];
-        // MySQL seldom tells of a statement that is as short as this.
-        let moment = if since.elapsed() > MOMENT_MAX { Moment::Any } else { wished };
+        let moment = if is_mysql && since.elapsed() > MOMENT_MAX { Moment::Any } else { wished };
         let looked = runtime.block_on(async {
             let mut session = raw.0.read().await.ok()?;
             let row = query(victims(moment)).optional(&mut session).await.ok()??;
