@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use fantascope::change::{Cells, Changes, Digest, Keys, Operation, Rows};
 use fantascope::database::Database;
-use fantascope::event::{Batch, Position};
+use fantascope::event::{Batch, Checkpoint, Position};
 use fantascope::guest::{Fold as _, ProjectionPlugin};
 use fantascope::limits::Limits;
-use fantascope::read_model::{Checkpoint, Commit, ReadModel, TableChanges};
+use fantascope::read_model::{Commit, ReadModel, TableChanges};
 use fantascope::store::Store;
 
 use crate::home::Home;

@@ -8,6 +8,7 @@ mod address;
 mod connections;
 mod dialect;
 mod fault;
+mod identity;
 mod insist;
 mod instant;
 mod migrate;

@@ -9,8 +9,9 @@ use tokio::time::Instant;
 
 use super::Connections;
 use super::fault::is_lost;
+use super::identity::Identity;
 use super::pooled::{MySqlTransaction, Tracked};
-use super::session::{Begun, Connection, Pooled, Transaction};
+use super::session::{Begun, Connection, Link, Pooled, Session as _, Transaction};
 use super::{Address, Dialect, Error, Flavour, mysql, postgres, sqlite};
 
 /// Whether a commit outlives a power failure.
@@ -29,6 +30,7 @@ pub enum Durability {
 pub struct Database {
     name: Arc<str>,
     pub(super) engine: Engine,
+    identity: Identity,
 }
 
 #[derive(Clone, Debug)]
@@ -45,12 +47,19 @@ impl Database {
     /// If it can't be reached, or is not fit for use; nothing was written then.
     pub async fn open(address: &Address, connections: &Connections) -> Result<Self, Error> {
         let name: Arc<str> = address.to_string().into();
-        let engine = match address {
-            Address::Sqlite(path) => Engine::Sqlite(sqlite::Sqlite::open(path.clone(), connections.max).await?),
-            Address::Postgres(options) => Engine::Postgres(postgres::Pools::open(&name, options, connections).await?),
-            Address::MySql(options) => Engine::MySql(mysql::Pools::open(&name, options, connections).await?),
+        let server = Identity::of_server(&name);
+        let (engine, identity) = match address {
+            Address::Sqlite(path) => {
+                let file = sqlite::Sqlite::open(path.clone(), connections.max).await?;
+                let identity = Identity::of_file(&name, path);
+                (Engine::Sqlite(file), identity.map_err(|fault| Error::open(&name, fault.into()))?)
+            }
+            Address::Postgres(options) => {
+                (Engine::Postgres(postgres::Pools::open(&name, options, connections, &server).await?), server)
+            }
+            Address::MySql(options) => (Engine::MySql(mysql::Pools::open(&name, options, connections).await?), server),
         };
-        Ok(Self { name, engine })
+        Ok(Self { name, engine, identity })
     }
 
     /// Opens the database at `url`, with connections as by default.
@@ -92,17 +101,44 @@ impl Database {
     /// # Errors
     /// If none becomes free in time, or the server is away.
     pub async fn read(&self) -> sqlx::Result<Connection> {
-        Ok(Connection(match &self.engine {
-            Engine::Sqlite(file) => Pooled::Sqlite(file.readers.acquire().await?),
-            Engine::Postgres(pools) => {
-                let connection = pools.losses.insist(self.deadline(), || pools.readers.acquire()).await?;
-                Pooled::Postgres(Tracked::new(connection))
-            }
-            Engine::MySql(pools) => {
-                let connection = pools.losses.insist(self.deadline(), || pools.readers.acquire()).await?;
-                Pooled::MySql(Tracked::new(connection))
-            }
-        }))
+        self.of_the_same(async {
+            Ok(Connection(match &self.engine {
+                Engine::Sqlite(file) => Pooled::Sqlite(file.readers.acquire().await?),
+                Engine::Postgres(pools) => {
+                    let connection = pools.losses.insist(self.deadline(), || pools.readers.acquire()).await?;
+                    Pooled::Postgres(Tracked::new(connection, &self.identity))
+                }
+                Engine::MySql(pools) => {
+                    let connection = pools.losses.insist(self.deadline(), || pools.readers.acquire()).await?;
+                    Pooled::MySql(Tracked::new(connection, &self.identity))
+                }
+            }))
+        })
+        .await
+    }
+
+    /// What `acquire` gives, unless the database is not the one any more that was opened.
+    async fn of_the_same<T>(&self, acquire: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+        match &self.engine {
+            Engine::Sqlite(file) => self.identity.expect_file(&file.path)?,
+            _ => self.identity.expect()?,
+        }
+        let acquired = acquire.await.inspect_err(|fault| self.identity.note(fault));
+        // A connection that was made for it may have found another database.
+        self.identity.expect()?;
+        acquired
+    }
+
+    /// Takes `table` for a sign of what database it is: a table that is made once and never again.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn remember(&self, table: &'static str) -> sqlx::Result<()> {
+        let mut connection = self.read().await?;
+        match connection.link() {
+            Link::Postgres(connection) => self.identity.remember(Some(connection), table).await,
+            _ => self.identity.remember(None, table).await,
+        }
     }
 
     /// Begins a transaction that writes. On SQLite it waits for the turn to write, and has it
@@ -120,19 +156,23 @@ impl Database {
     /// # Errors
     /// As [`Database::read`].
     pub async fn begin_by(&self, durability: Durability, deadline: Instant) -> sqlx::Result<Transaction> {
-        Ok(Transaction(match &self.engine {
-            Engine::Sqlite(file) => Begun::Sqlite(file.begin(durability).await?),
-            Engine::Postgres(pools) => {
-                let begin = match durability {
-                    Durability::Full => "BEGIN",
-                    Durability::Normal => "BEGIN; SET LOCAL synchronous_commit = off",
-                };
-                Begun::Postgres(pools.losses.insist(deadline, || pools.writers.begin_with(begin)).await?)
-            }
-            Engine::MySql(pools) => {
-                Begun::MySql(pools.losses.insist(deadline, || MySqlTransaction::begin(&pools.writers, "BEGIN")).await?)
-            }
-        }))
+        self.of_the_same(async {
+            Ok(Transaction(match &self.engine {
+                Engine::Sqlite(file) => Begun::Sqlite(file.begin(durability).await?),
+                Engine::Postgres(pools) => {
+                    let begin = match durability {
+                        Durability::Full => "BEGIN",
+                        Durability::Normal => "BEGIN; SET LOCAL synchronous_commit = off",
+                    };
+                    Begun::Postgres(pools.losses.insist(deadline, || pools.writers.begin_with(begin)).await?)
+                }
+                Engine::MySql(pools) => {
+                    let begin = || MySqlTransaction::begin(&pools.writers, "BEGIN", &self.identity);
+                    Begun::MySql(pools.losses.insist(deadline, begin).await?)
+                }
+            }))
+        })
+        .await
     }
 
     /// How many transactions may write at once, in this process.
@@ -167,6 +207,7 @@ impl Database {
 
     /// Whoever met `fault` while using a connection says so, for others may be lost too.
     pub fn note(&self, fault: &sqlx::Error) {
+        self.identity.note(fault);
         match &self.engine {
             Engine::Postgres(pools) if is_lost(fault) => pools.losses.note(),
             Engine::MySql(pools) if is_lost(fault) => pools.losses.note(),
@@ -183,6 +224,7 @@ impl Database {
     /// # Errors
     /// As [`Database::read`].
     pub async fn snapshot(&self) -> sqlx::Result<Transaction> {
+        self.identity.expect()?;
         Ok(Transaction(match &self.engine {
             Engine::Sqlite(file) => {
                 let mut transaction = file.readers.begin().await?;
@@ -199,7 +241,7 @@ impl Database {
                 // Only the next transaction of the session is like that.
                 let begin = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
                              START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
-                let begin = || MySqlTransaction::begin(&pools.readers, begin);
+                let begin = || MySqlTransaction::begin(&pools.readers, begin, &self.identity);
                 Begun::MySql(pools.losses.insist(self.deadline(), begin).await?)
             }
         }))
@@ -211,6 +253,7 @@ impl Database {
     /// If the server is away.
     pub async fn listen(&self, channel: &str) -> sqlx::Result<Option<PgListener>> {
         let Engine::Postgres(pools) = &self.engine else { return Ok(None) };
+        self.identity.expect()?;
         let mut listener = PgListener::connect_with(&pools.listeners).await?;
         listener.listen(channel).await?;
         Ok(Some(listener))

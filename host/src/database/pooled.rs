@@ -8,16 +8,20 @@ use sqlx::pool::PoolConnection;
 use sqlx::{MySql, MySqlPool};
 use tokio::runtime::Handle;
 
+use super::identity::Identity;
+
 /// A connection that is closed when it is dropped, if what it was asked last is not answered.
 #[derive(Debug)]
 pub(super) struct Tracked<DB: sqlx::Database> {
     connection: PoolConnection<DB>,
     is_asked: bool,
+    /// Is told what the server says of its database.
+    identity: Identity,
 }
 
 impl<DB: sqlx::Database> Tracked<DB> {
-    pub(super) fn new(connection: PoolConnection<DB>) -> Self {
-        Self { connection, is_asked: false }
+    pub(super) fn new(connection: PoolConnection<DB>, identity: &Identity) -> Self {
+        Self { connection, is_asked: false, identity: identity.clone() }
     }
 
     /// The connection, for something that the driver does not lose track of.
@@ -32,6 +36,7 @@ impl<DB: sqlx::Database> Tracked<DB> {
     }
 
     pub(super) fn answered(&mut self, fault: Option<&sqlx::Error>) {
+        fault.into_iter().for_each(|fault| self.identity.note(fault));
         // What the server has against a statement is an answer.
         self.is_asked = fault.is_some_and(|fault| fault.as_database_error().is_none());
     }
@@ -69,9 +74,9 @@ pub(super) struct MySqlTransaction {
 
 impl MySqlTransaction {
     /// Begins it by the statements `begin`.
-    pub(super) async fn begin(pool: &MySqlPool, begin: &'static str) -> sqlx::Result<Self> {
+    pub(super) async fn begin(pool: &MySqlPool, begin: &'static str, identity: &Identity) -> sqlx::Result<Self> {
         // From here on it is this one's to undo.
-        let mut transaction = Self { connection: Some(Tracked::new(pool.acquire().await?)) };
+        let mut transaction = Self { connection: Some(Tracked::new(pool.acquire().await?, identity)) };
         transaction.connection().run(begin).await?;
         Ok(transaction)
     }

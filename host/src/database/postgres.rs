@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
 
+use super::identity::Identity;
 use super::insist::{Losses, TRY_MAX};
 use super::{Connections, Error};
 
@@ -35,6 +36,7 @@ impl Pools {
         database: &str,
         options: &PgConnectOptions,
         connections: &Connections,
+        identity: &Identity,
     ) -> Result<Self, Error> {
         // A transaction that its owner leaves alone, for it is stopped or cut off, would keep
         // others from taking its work over; and nobody waits for a lock for ever.
@@ -58,7 +60,7 @@ impl Pools {
         let losses = Losses::default();
         let wait_max = connections.wait_max;
         let pool = |max: u32| {
-            let losses = losses.clone();
+            let (losses, identity) = (losses.clone(), identity.clone());
             PgPoolOptions::new()
                 .max_connections(max)
                 .acquire_timeout(wait_max.min(TRY_MAX))
@@ -72,6 +74,10 @@ impl Pools {
                         }
                         Ok(is_fit)
                     })
+                })
+                .after_connect(move |connection, _| {
+                    let identity = identity.clone();
+                    Box::pin(async move { identity.look(connection).await })
                 })
                 .connect_lazy_with(options.clone())
         };

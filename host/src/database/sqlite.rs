@@ -26,7 +26,7 @@ const STATEMENTS: usize = 512;
 /// A database file. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Sqlite {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     pub(super) readers: SqlitePool,
     writers: Arc<Mutex<Writers>>,
 }

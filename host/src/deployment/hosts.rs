@@ -12,6 +12,7 @@ use super::{Deployments, Fault};
 use crate::change::VersionId;
 use crate::event::{Position, Timestamp};
 use crate::read_model::{Changes, Identity, Look, State, VersionRecord};
+use crate::store::Lineage;
 
 /// How often a host looks what the others do, if nobody tells it to look now: where the
 /// database notifies of changes, and where it does not.
@@ -72,7 +73,8 @@ impl Deployments {
             }
         };
         let live = async {
-            let mut life = Life { followed: None, free: Free::new(), is_away: false };
+            let lineage = self.store.lineage();
+            let mut life = Life { followed: None, lineage, free: Free::new(), is_away: false };
             let mut changes = None;
             loop {
                 let done = self.live_on(&mut life, &renewed).await;
@@ -130,6 +132,9 @@ impl Deployments {
         let look = self.read_model.look().await?;
         if look.hosts > 1 {
             self.bury_the_dead(&look).await?;
+        }
+        if std::mem::replace(&mut life.lineage, self.store.lineage()) != life.lineage {
+            life.followed = None;
         }
         let is_new = life.followed != Some(look.revision);
         let is_all = !is_new || self.follow().await?;
@@ -253,8 +258,10 @@ impl Deployments {
 
 /// What a host remembers between two looks.
 struct Life {
-    /// What was changed is followed up to here.
+    /// What was changed is followed up to here. None if it is not known what there is: at first,
+    /// and whenever the database may have been restored.
     followed: Option<i64>,
+    lineage: Lineage,
     free: Free,
     /// Whether the database was away at the last look.
     is_away: bool,
@@ -269,5 +276,8 @@ impl Life {
             _ => {}
         }
         self.is_away = done.is_err();
+        if self.is_away {
+            self.followed = None;
+        }
     }
 }

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use super::deployments::code;
 use super::{Deployments, Fault, Membership, PluginList, Policy};
-use crate::event::Position;
 use crate::guest::Sandbox;
 use crate::limits::Limits;
-use crate::projection::{Projections, Resources, UpcasterSet, Upcasters};
+use crate::projection::{Projections, Resources, Upcasters};
 use crate::read_model::{ReadModel, State};
 use crate::store::Store;
 
@@ -67,15 +66,10 @@ impl Deployments {
         Ok(this)
     }
 
-    /// Lets the sets of upcasters work that are recorded; the first one, which is not, has none.
+    /// Lets the sets of upcasters work that are recorded.
     async fn load_upcasters(&self) -> Result<(), Fault> {
         let upcasters = self.projections.upcasters();
-        upcasters.install(UpcasterSet::new(0, Position::START, Vec::new())?);
-        for set in self.read_model.upcaster_sets().await? {
-            let plugins = self.upcasters_of(&set.digests).await?;
-            let plugins = plugins.into_iter().map(|(_, plugin)| plugin).collect();
-            upcasters.install(UpcasterSet::new(set.number, set.effective_after, plugins)?);
-        }
+        self.recorded_upcasters().await?.into_iter().for_each(|set| upcasters.install(set));
         Ok(())
     }
 

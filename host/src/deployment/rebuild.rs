@@ -3,8 +3,8 @@
 use super::deployments::standing;
 use super::{Deployed, Deployments, Fault, Wanted};
 use crate::change::VersionId;
-use crate::event::{Position, Timestamp};
-use crate::read_model::{Checkpoint, NewOperation, Promote, State};
+use crate::event::{Checkpoint, Position, Timestamp};
+use crate::read_model::{NewOperation, Promote, State};
 
 /// A moment of the past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::deploy::{Deployed, deployed};
 use super::deployments::{FOLLOWING, those_there_are};
 use super::{Deployments, Fault, RebuildOptions, Wanted};
 use crate::change::{Digest, Manifest, UpcasterManifest};
-use crate::event::{Batch, Position};
+use crate::event::{Batch, Checkpoint, Position};
 use crate::guest::{Admitted, Kind, UpcasterPlugin};
 use crate::projection::UpcasterSet;
-use crate::read_model::NewOperation;
-use crate::store::Filter;
+use crate::read_model::{Error as ReadModelError, NewOperation};
+use crate::store::{Error as StoreError, Filter, Store};
 use crate::upcast::{Poisoned, check};
 
 /// Changes that are shown.
@@ -44,7 +45,7 @@ pub struct UpcasterTrial {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UpcastSample {
     pub position: Position,
-    pub event_id: uuid::Uuid,
+    pub event_id: Uuid,
     /// Type and payload of what came out before.
     pub before: Vec<String>,
     /// And of what comes out now.
@@ -119,7 +120,7 @@ impl Deployments {
         let changed = changed_manifests(before, after);
         let mut trial = self.try_upcasters(before, after, &changed).await?;
         trial.affected = self.affected_by(&changed, u32::MAX).await?;
-        let set = UpcasterSet::new(0, Position::START, plugins(after))?;
+        let set = UpcasterSet::new(0, Position::START, after.to_vec())?;
         let subject = names.join(", ");
         let find = |all: &[(Digest, UpcasterPlugin)]| match names {
             [name] => all.iter().find(|(_, known)| known.manifest.name.as_str() == name).map(|&(digest, _)| digest),
@@ -135,10 +136,14 @@ impl Deployments {
             ..NewOperation::default()
         };
         let (read_model, digests, mut number) = (self.read_model.clone(), digests(after), 0);
+        let store = self.store.clone();
         trial.effective_after = self
             .projections
             .install(set, async |position| {
-                let (set, noted) = read_model.add_upcaster_set(position, &digests, operation).await?;
+                let change = read_model.change_upcasters(position).await?;
+                let effective_after = farthest(&store, position, &change.ahead).await;
+                let effective_after = effective_after.map_err(|fault| ReadModelError::Tail { reason: fault.to_string() })?;
+                let (set, noted) = change.record(effective_after, &digests, operation).await?;
                 number = noted;
                 Ok((set.number, set.effective_after))
             })
@@ -235,15 +240,15 @@ impl Deployments {
         changed: &[Arc<UpcasterManifest>],
     ) -> Result<UpcasterTrial, Fault> {
         let (old, new) = (
-            UpcasterSet::new(0, Position::START, plugins(before))?,
-            UpcasterSet::new(0, Position::START, plugins(after))?,
+            UpcasterSet::new(0, Position::START, before.to_vec())?,
+            UpcasterSet::new(0, Position::START, after.to_vec())?,
         );
         let up_to = self.sample_end(self.store.refresh_head().await?);
         let mut trial = UpcasterTrial { up_to, ..UpcasterTrial::default() };
-        let mut position = Position::START;
-        while position < up_to {
-            let page = self.store.page(position, up_to).await?;
-            position = page.up_to;
+        let mut after = Checkpoint::START;
+        while after.position < up_to {
+            let page = self.store.page(after, up_to).await?;
+            after = page.end();
             count_taken(&mut trial.taken, &page.events, changed);
             let gone = |_| Fault::Internal("the thread of the upcasters has ended".to_owned());
             let (one, failed_before) = old.run(page.events.clone()).await.map_err(gone)?;
@@ -260,12 +265,31 @@ impl Deployments {
     /// Lets those sets work that other hosts have recorded.
     pub(super) async fn follow_upcasters(&self) -> Result<(), Fault> {
         let _exclusive = self.exclusively_here(ALL, FOLLOWING).await?;
+        let recorded = self.read_model.upcaster_sets().await?;
+        let sets: Vec<_> = recorded.iter().map(|set| (set.number, set.effective_after, &*set.digests)).collect();
+        if !self.projections.upcasters().agree_with(&sets) {
+            tracing::error!(
+                "the sets of upcasters are not those that this host works with: the read models were restored or replaced"
+            );
+            self.projections.replace_upcasters(self.recorded_upcasters().await?).await;
+            return Ok(());
+        }
         let known = self.projections.upcasters().latest();
-        for set in self.read_model.upcaster_sets().await?.into_iter().filter(|set| set.number > known) {
-            let plugins = plugins(&self.upcasters_of(&set.digests).await?);
+        for set in recorded.into_iter().filter(|set| set.number > known) {
+            let plugins = self.upcasters_of(&set.digests).await?;
             self.projections.adopt(UpcasterSet::new(set.number, set.effective_after, plugins)?).await;
         }
         Ok(())
+    }
+
+    /// The sets that are recorded, behind the first one, which is not and has none.
+    pub(super) async fn recorded_upcasters(&self) -> Result<Vec<UpcasterSet>, Fault> {
+        let mut sets = vec![UpcasterSet::new(0, Position::START, Vec::new())?];
+        for set in self.read_model.upcaster_sets().await? {
+            let plugins = self.upcasters_of(&set.digests).await?;
+            sets.push(UpcasterSet::new(set.number, set.effective_after, plugins)?);
+        }
+        Ok(sets)
     }
 
     /// The upcasters that work on new events.
@@ -288,15 +312,22 @@ impl Deployments {
     }
 }
 
+/// The farthest of `position` and of those positions in `ahead` at which their event stands.
+async fn farthest(store: &Store, position: Position, ahead: &[(Position, Uuid)]) -> Result<Position, StoreError> {
+    let mut farthest = position;
+    for &(position, event_id) in ahead {
+        if position > farthest && store.event_id_at(position).await? == Some(event_id) {
+            farthest = position;
+        }
+    }
+    Ok(farthest)
+}
+
 pub(super) fn upcaster(admitted: &Admitted) -> Option<(Digest, &UpcasterPlugin)> {
     match &admitted.kind {
         Kind::Upcaster(plugin) => Some((admitted.digest, plugin)),
         Kind::Projection(_) => None,
     }
-}
-
-fn plugins(of: &[(Digest, UpcasterPlugin)]) -> Vec<UpcasterPlugin> {
-    of.iter().map(|(_, plugin)| plugin.clone()).collect()
 }
 
 fn digests(of: &[(Digest, UpcasterPlugin)]) -> Vec<Digest> {

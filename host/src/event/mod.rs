@@ -3,11 +3,13 @@
 //! Level 0: knows no database, no guest, no network.
 
 mod batch;
+mod checkpoint;
 mod position;
 mod record;
 mod timestamp;
 
 pub use batch::{Batch, EventType, Texts, end_of, ends_fit, span};
+pub use checkpoint::Checkpoint;
 pub use position::Position;
 pub(crate) use record::check_name;
 pub use record::{ImportedEvent, Invalid, NewEvent, StoredEvent, json_depth};

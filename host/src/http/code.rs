@@ -30,6 +30,7 @@ pub enum Code {
     TooManyLiveClients,
     StoreUnavailable,
     AppendUnknown,
+    HistoryChanged,
     StoreCorrupt,
     ReadModelUnavailable,
     NotReady,
@@ -103,6 +104,9 @@ impl Code {
             ),
             Self::AppendUnknown => {
                 ("append_unknown", StatusCode::SERVICE_UNAVAILABLE, "Whether the append was done is not known")
+            }
+            Self::HistoryChanged => {
+                ("history_changed", StatusCode::CONFLICT, "The event store was restored or replaced")
             }
             Self::StoreUnavailable => {
                 ("store_unavailable", StatusCode::SERVICE_UNAVAILABLE, "The event store does not answer")

@@ -135,8 +135,11 @@ impl From<store::Error> for Problem {
                 )
                 .with("event_ids", ids)
             }
+            Error::HistoryChanged { .. } | Error::Restored { .. } => {
+                Self::new(Code::HistoryChanged, format!("{detail}: read again from the beginning"))
+            }
             // What the database says may name files and statements: it is for the log alone.
-            Error::Away(_) | Error::Database(_) | Error::Closed => {
+            Error::Unfit(_) | Error::Away(_) | Error::Database(_) | Error::Closed => {
                 // That it is away is told by those who wait for it, once.
                 if fault.is_away() {
                     tracing::debug!("{detail}");

@@ -9,13 +9,17 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::pages::{Error, Page, Pages};
 use crate::database::Outage;
-use crate::event::Position;
+use crate::event::{Checkpoint, Position};
+use crate::store::{Error as StoreError, Lineage, Store};
 
 /// Pages of the tail that a projection may be late by before it has to catch up on its own.
 const TAIL_PAGES: usize = 16;
 
 /// Pages that are read ahead of a projection that is behind.
 const PAGES_AHEAD: usize = 2;
+
+/// How long is waited for the head to come where another host has read already.
+const HEAD_AGAIN: Duration = Duration::from_millis(20);
 
 /// How long the tail waits after the store failed.
 const RETRY: Duration = Duration::from_millis(500);
@@ -24,18 +28,35 @@ const RETRY: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug)]
 pub(super) struct Tail {
     reader: Pages,
-    pages: broadcast::Sender<Arc<Page>>,
-    position: watch::Sender<Position>,
+    told: broadcast::Sender<Told>,
+    place: watch::Sender<Place>,
     /// Whoever holds it keeps the tail where it is.
     gate: Arc<Mutex<()>>,
+}
+
+/// Where the tail is, and in which history.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    at: Checkpoint,
+    lineage: Lineage,
+}
+
+/// What the tail hands out.
+#[derive(Clone, Debug)]
+enum Told {
+    Page(Arc<Page>),
+    /// The store holds another history: whoever follows must look whether it is still the one
+    /// that was folded.
+    StartOver,
 }
 
 impl Tail {
     /// Starts to tail the store from its head; ends when `stop` is cancelled.
     pub(super) fn start(reader: Pages, poll: Duration, stop: CancellationToken) -> Self {
-        let (pages, _) = broadcast::channel(TAIL_PAGES);
-        let (position, _) = watch::channel(reader.store().head());
-        let tail = Self { reader, pages, position, gate: Arc::default() };
+        let (told, _) = broadcast::channel(TAIL_PAGES);
+        let store = reader.store();
+        let (place, _) = watch::channel(Place { lineage: store.lineage(), at: store.head_event() });
+        let tail = Self { reader, told, place, gate: Arc::default() };
         let following = tail.clone();
         tokio::spawn(async move {
             stop.run_until_cancelled(following.follow(poll)).await;
@@ -46,25 +67,39 @@ impl Tail {
     /// Keeps the tail where it is, as long as the guard is held; and says where that is.
     pub(super) async fn hold(&self) -> (OwnedMutexGuard<()>, Position) {
         let guard = Arc::clone(&self.gate).lock_owned().await;
-        let position = *self.position.borrow();
-        (guard, position)
+        (guard, self.position())
+    }
+
+    fn position(&self) -> Position {
+        self.place.borrow().at.position
     }
 
     /// The same, with all that is in the store handed out: nobody can have read further.
     pub(super) async fn hold_at_head(&self) -> Result<(OwnedMutexGuard<()>, Position), Error> {
         let guard = Arc::clone(&self.gate).lock_owned().await;
-        let head = self.reader.store().refresh_head().await?;
-        while *self.position.borrow() < head {
-            self.hand_out(head).await?;
+        loop {
+            self.reader.store().refresh_head().await?;
+            if !self.hand_out(None).await? {
+                return Ok((guard, self.position()));
+            }
         }
-        let position = *self.position.borrow();
-        Ok((guard, position))
     }
 
-    /// Hands out everything up to `position`, which can be read, while the tail is held.
+    /// Lets whoever follows begin anew, at its checkpoint.
+    pub(super) fn start_over(&self, _held: &OwnedMutexGuard<()>) {
+        // Nobody may be listening.
+        drop(self.told.send(Told::StartOver));
+    }
+
+    /// Hands out everything up to `position`, which is in the store, while the tail is held.
     pub(super) async fn advance(&self, _held: &OwnedMutexGuard<()>, position: Position) -> Result<(), Error> {
-        while *self.position.borrow() < position {
-            self.hand_out(position).await?;
+        while self.position() < position {
+            let head = self.reader.store().refresh_head().await?;
+            if head <= self.position() {
+                // Another host could read so far; an append that is in flight now keeps this one.
+                tokio::time::sleep(HEAD_AGAIN).await;
+            }
+            self.hand_out(Some(position)).await?;
         }
         Ok(())
     }
@@ -83,29 +118,45 @@ impl Tail {
     }
 
     async fn follow_once(&self, poll: Duration, outage: &Outage) -> Result<(), Error> {
-        let position = *self.position.borrow();
+        let position = self.position();
         if outage.lasts() {
             // Else nothing would be heard of it until there is an event.
             self.reader.store().refresh_head().await?;
             outage.is_well();
         }
-        self.reader.store().wait_beyond(position, poll).await?;
+        match self.reader.store().wait_beyond(position, poll).await {
+            // Seen below, as it may have been so before.
+            Ok(_) | Err(StoreError::Restored { .. }) => {}
+            Err(fault) => return Err(fault.into()),
+        }
         let _open = self.gate.lock().await;
-        self.hand_out(self.reader.store().head()).await
+        self.hand_out(None).await?;
+        Ok(())
     }
 
-    /// Hands out the next page, if there is one; whoever calls holds the gate.
-    async fn hand_out(&self, head: Position) -> Result<(), Error> {
-        let position = *self.position.borrow();
-        if position >= head {
-            return Ok(());
+    /// Hands out the next page, up to `ceiling` or the head, and says whether there was one; whoever
+    /// calls holds the gate.
+    async fn hand_out(&self, ceiling: Option<Position>) -> Result<bool, Error> {
+        let Place { at, lineage } = *self.place.borrow();
+        let store = self.reader.store();
+        if store.lineage() != lineage {
+            // All is read anew by whoever needs it: the tail itself goes on at the head.
+            store.refresh_head().await?;
+            self.place.send_replace(Place { lineage: store.lineage(), at: store.head_event() });
+            drop(self.told.send(Told::StartOver));
+            return Ok(true);
         }
-        let page = self.reader.newest(position, head).await?;
+        let head = store.head();
+        let ceiling = ceiling.map_or(head, |ceiling| ceiling.min(head));
+        if at.position >= ceiling {
+            return Ok(false);
+        }
+        let page = self.reader.newest(at, ceiling).await?;
         // First, so that whoever begins to listen in between knows that there is more.
-        self.position.send_replace(page.up_to);
+        self.place.send_replace(Place { at: page.end, lineage });
         // Nobody may be listening yet; the page is in the store for whoever comes.
-        drop(self.pages.send(page));
-        Ok(())
+        drop(self.told.send(Told::Page(page)));
+        Ok(true)
     }
 }
 
@@ -116,7 +167,7 @@ pub(super) struct Feed {
     tail: Tail,
     /// The set of upcasters that its version was begun with.
     base: u32,
-    position: Position,
+    at: Checkpoint,
     /// Where it ends; none if it follows the tail then.
     until: Option<Position>,
     source: Source,
@@ -131,22 +182,23 @@ enum Source {
         until: Position,
         _guard: DropGuard,
     },
-    Tail(broadcast::Receiver<Arc<Page>>),
+    Tail(broadcast::Receiver<Told>),
 }
 
 impl Feed {
-    pub(super) fn new(reader: Pages, tail: Tail, base: u32, position: Position, until: Option<Position>) -> Self {
-        Self { reader, tail, base, position, until, source: Source::Undecided }
+    /// One that goes on behind `at`.
+    pub(super) fn new(reader: Pages, tail: Tail, base: u32, at: Checkpoint, until: Option<Position>) -> Self {
+        Self { reader, tail, base, at, until, source: Source::Undecided }
     }
 
     /// Whether everything that the tail has seen was handed out.
     pub(super) fn has_caught_up(&self) -> bool {
-        matches!(self.source, Source::Tail(_)) && self.position >= *self.tail.position.borrow()
+        matches!(self.source, Source::Tail(_)) && self.at.position >= self.tail.position()
     }
 
     /// Whether everything was handed out that is to be.
     pub(super) fn has_ended(&self) -> bool {
-        self.until.is_some_and(|until| self.position >= until)
+        self.until.is_some_and(|until| self.at.position >= until)
     }
 
     /// Whether the next page is being read already, for it is history.
@@ -158,11 +210,11 @@ impl Feed {
     pub(super) fn decide(&mut self) -> bool {
         if matches!(self.source, Source::Undecided) {
             // First listen, then look: what comes in between is heard.
-            let listener = self.tail.pages.subscribe();
-            let tail = *self.tail.position.borrow();
+            let listener = self.tail.told.subscribe();
+            let tail = self.tail.position();
             self.source = match self.until {
                 Some(until) => self.read_ahead(until),
-                None if self.position >= tail => Source::Tail(listener),
+                None if self.at.position >= tail => Source::Tail(listener),
                 None => self.read_ahead(tail),
             };
         }
@@ -176,21 +228,24 @@ impl Feed {
             let page = match &mut self.source {
                 Source::Undecided => continue,
                 Source::Ahead { pages, .. } => pages.recv().await.ok_or(Error::Closed)??,
-                Source::Tail(pages) => match pages.recv().await {
-                    Ok(page) if page.up_to <= self.position => continue,
-                    Ok(page) if page.after == self.position => page,
-                    // Another host had come further than this one's tail, and its work was taken over.
-                    Ok(page) if page.after < self.position => Arc::new(page.beyond(self.position)),
-                    // A gap: the tail was faster than this projection.
-                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {
+                Source::Tail(told) => match told.recv().await {
+                    Ok(Told::StartOver) => {
+                        let head = self.reader.store().head();
+                        return Err(StoreError::Restored { head }.into());
+                    }
+                    Ok(Told::Page(page)) if page.end.position <= self.at.position => continue,
+                    Ok(Told::Page(page)) if page.after == self.at => page,
+                    // The tail was faster than this projection, or another host, whose work was
+                    // taken over, had come further than the tail: it is read from the store.
+                    Ok(Told::Page(_)) | Err(broadcast::error::RecvError::Lagged(_)) => {
                         self.source = Source::Undecided;
                         continue;
                     }
                     Err(broadcast::error::RecvError::Closed) => return Err(Error::Closed),
                 },
             };
-            self.position = page.up_to;
-            if matches!(self.source, Source::Ahead { until, .. } if self.position >= until) {
+            self.at = page.end;
+            if matches!(self.source, Source::Ahead { until, .. } if self.at.position >= until) {
                 self.source = Source::Undecided;
             }
             return Ok(page);
@@ -201,14 +256,18 @@ impl Feed {
         let (sender, pages) = mpsc::channel(PAGES_AHEAD);
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
-        let mut position = self.position;
-        let reader = self.reader.reader(self.base, position);
+        let mut at = self.at;
+        let reader = self.reader.reader(self.base, at.position);
+        let store = self.reader.store().clone();
         tokio::spawn(async move {
             let read = async {
-                while position < until {
-                    let page = reader.page(position, until).await;
+                while at.position < until {
+                    let page = match reachable(&store, at.position, until).await {
+                        Ok(ceiling) => reader.page(at, ceiling).await,
+                        Err(fault) => Err(fault.into()),
+                    };
                     let failed = page.is_err();
-                    position = page.as_ref().map_or(position, |page| page.up_to);
+                    at = page.as_ref().map_or(at, |page| page.end);
                     if sender.send(page).await.is_err() || failed {
                         break;
                     }
@@ -218,4 +277,12 @@ impl Feed {
         });
         Source::Ahead { pages, until, _guard: guard }
     }
+}
+
+/// How far may be read that is beyond `position`: up to `until`, and no further than the head.
+/// The end of a build may lie beyond the head if the store was restored to an older state.
+async fn reachable(store: &Store, position: Position, until: Position) -> Result<Position, StoreError> {
+    let head = store.head();
+    let head = if head > position { head } else { store.wait_beyond(position, HEAD_AGAIN).await? };
+    Ok(head.min(until))
 }

@@ -7,12 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use uuid::Uuid;
 
 use super::upcasters::{UpcasterSet, Upcasters};
-use crate::event::{Batch, Position, Timestamp};
+use crate::event::{Batch, Checkpoint, Position, Timestamp};
 use crate::guest::Gone;
-use crate::store::{Error as StoreError, Store};
+use crate::store::{Error as StoreError, Lineage, Store};
 use crate::upcast::Poisoned;
 
 /// How long the first of several readers waits at a page for those behind it. One that
@@ -22,28 +21,15 @@ const WAIT_FOR_OTHERS: Duration = Duration::from_millis(200);
 /// A run of the store without a gap, with all events current.
 #[derive(Clone, Debug)]
 pub(super) struct Page {
-    /// It holds every event after this position …
-    pub(super) after: Position,
-    /// … up to and including this one.
-    pub(super) up_to: Position,
+    /// It holds every event behind this one …
+    pub(super) after: Checkpoint,
+    /// … up to and including this one; both before upcasting.
+    pub(super) end: Checkpoint,
     pub(super) events: Arc<Batch>,
     /// Events that could not be upcast, in the order of positions.
     pub(super) poisoned: Vec<Poisoned>,
-    /// The last event, before upcasting; none if there is none.
-    pub(super) last_event: Option<(Position, Uuid)>,
     /// When it was read.
     pub(super) read_at: Timestamp,
-}
-
-impl Page {
-    /// What of it comes after `position`, which is within it.
-    pub(super) fn beyond(&self, position: Position) -> Self {
-        let first = self.events.positions.partition_point(|&known| known <= position.0);
-        let rows = first..self.events.len();
-        let rows: Vec<u32> = rows.map(|row| u32::try_from(row).unwrap_or(u32::MAX)).collect();
-        let poisoned = self.poisoned.iter().filter(|event| event.position > position).cloned().collect();
-        Self { after: position, events: Arc::new(self.events.gather(&rows)), poisoned, ..self.clone() }
-    }
 }
 
 /// Why no page comes.
@@ -83,11 +69,21 @@ struct State {
     next_reader: u64,
     /// Where each of those that read ahead is.
     readers: BTreeMap<u64, Position>,
-    /// Pages with the number of the set that made them current, in the order of reading.
-    kept: VecDeque<(u32, Arc<Page>)>,
+    /// Pages in the order of reading.
+    kept: VecDeque<(Key, Arc<Page>)>,
     bytes: usize,
-    /// Pages that are being read, by set and position.
-    coming: HashSet<(u32, Position)>,
+    /// Pages that are being read.
+    coming: HashSet<Key>,
+}
+
+/// Which page it is: whoever reads it finds the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    /// The history that it is a part of.
+    lineage: Lineage,
+    /// The set of upcasters that makes it current.
+    set: u32,
+    after: Checkpoint,
 }
 
 /// One that reads the history, page after page.
@@ -127,20 +123,18 @@ impl Pages {
     }
 
     /// A page of new events, which are read with the latest upcasters and shared in another way.
-    pub(super) async fn newest(&self, after: Position, ceiling: Position) -> Result<Arc<Page>, Error> {
-        let (set, _) = self.upcasters.at(u32::MAX, after).ok_or(Error::NoUpcasters)?;
+    pub(super) async fn newest(&self, after: Checkpoint, ceiling: Position) -> Result<Arc<Page>, Error> {
+        let (set, _) = self.upcasters.at(u32::MAX, after.position).ok_or(Error::NoUpcasters)?;
         self.read(&set, after, ceiling).await
     }
 
-    async fn read(&self, set: &UpcasterSet, after: Position, ceiling: Position) -> Result<Arc<Page>, Error> {
+    async fn read(&self, set: &UpcasterSet, after: Checkpoint, ceiling: Position) -> Result<Arc<Page>, Error> {
         let page = self.store.page(after, ceiling).await?;
         self.shared.read.fetch_add(1, Ordering::Relaxed);
-        let last = page.events.len().checked_sub(1);
-        let last_event = last.map(|row| (page.events.position(row), page.events.event_id(row)));
-        let (after, up_to) = (page.after, page.up_to);
+        let (after, end) = (page.after, page.end());
         let (events, mut poisoned) = set.run(page.events).await?;
         poisoned.sort_by_key(|event| event.position);
-        Ok(Arc::new(Page { after, up_to, events: Arc::new(events), poisoned, last_event, read_at: Timestamp::now() }))
+        Ok(Arc::new(Page { after, end, events: Arc::new(events), poisoned, read_at: Timestamp::now() }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -162,10 +156,10 @@ enum Found {
 
 impl Reader {
     /// The page after `after`, none of it beyond `ceiling`.
-    pub(super) async fn page(&self, after: Position, ceiling: Position) -> Result<Arc<Page>, Error> {
-        let (set, next) = self.pages.upcasters.at(self.base, after).ok_or(Error::NoUpcasters)?;
+    pub(super) async fn page(&self, after: Checkpoint, ceiling: Position) -> Result<Arc<Page>, Error> {
+        let (set, next) = self.pages.upcasters.at(self.base, after.position).ok_or(Error::NoUpcasters)?;
         let ceiling = next.map_or(ceiling, |next| next.min(ceiling));
-        let key = (set.number(), after);
+        let key = Key { lineage: self.pages.store.lineage(), set: set.number(), after };
         let shared = &self.pages.shared;
         let mut waited = false;
         loop {
@@ -184,18 +178,18 @@ impl Reader {
         // Whatever becomes of the reading, the others must not wait for it.
         let coming = Coming { pages: &self.pages, key };
         let page = self.pages.read(&set, after, ceiling).await?;
-        self.keep(set.number(), &page);
+        self.keep(key, &page);
         drop(coming);
         Ok(page)
     }
 
-    fn find(&self, key: (u32, Position), ceiling: Position, waited: bool) -> Found {
+    fn find(&self, key: Key, ceiling: Position, waited: bool) -> Found {
         let mut state = self.pages.state();
-        let (set, after) = key;
+        let after = key.after.position;
         if state.readers.insert(self.number, after) != Some(after) {
             self.pages.shared.moved.notify_waiters();
         }
-        let fits = |(of, page): &&(u32, Arc<Page>)| *of == set && page.after == after && page.up_to <= ceiling;
+        let fits = |(of, page): &&(Key, Arc<Page>)| *of == key && page.end.position <= ceiling;
         if let Some((_, page)) = state.kept.iter().find(fits) {
             return Found::Page(Arc::clone(page));
         }
@@ -210,7 +204,7 @@ impl Reader {
     }
 
     /// Keeps `page` for those behind, if there are any.
-    fn keep(&self, set: u32, page: &Arc<Page>) {
+    fn keep(&self, key: Key, page: &Arc<Page>) {
         let mut state = self.pages.state();
         if state.readers.len() < 2 {
             state.kept.clear();
@@ -218,7 +212,7 @@ impl Reader {
             return;
         }
         state.bytes += bytes_of(page);
-        state.kept.push_back((set, Arc::clone(page)));
+        state.kept.push_back((key, Arc::clone(page)));
         let mut bytes = state.bytes;
         while bytes > self.pages.bytes_max {
             let Some((_, gone)) = state.kept.pop_front() else { break };
@@ -231,7 +225,7 @@ impl Reader {
 impl State {
     /// Whether a reader behind `after` is where a page is kept.
     fn holds_what_others_need(&self, after: Position) -> bool {
-        let first = self.kept.front().map_or(after, |(_, page)| page.after);
+        let first = self.kept.front().map_or(after, |(key, _)| key.after.position);
         self.readers.values().any(|&position| first <= position && position < after)
     }
 }
@@ -252,7 +246,7 @@ impl Drop for Reader {
 /// A page that is being read.
 struct Coming<'a> {
     pages: &'a Pages,
-    key: (u32, Position),
+    key: Key,
 }
 
 impl Drop for Coming<'_> {

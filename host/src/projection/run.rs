@@ -17,9 +17,9 @@ use super::status::{Board, Doing, Phase, Problem};
 use super::throttle::Throttle;
 use super::writer::Commits;
 use crate::change::{Cells, Changes, Keys, Manifest, VersionId};
-use crate::event::{Batch, Position, Timestamp};
+use crate::event::{Batch, Checkpoint, Position, Timestamp};
 use crate::guest::{Fault, Gone};
-use crate::read_model::{Checkpoint, Commit, Error as ReadModelError, Prepared, ReadModel, TableChanges};
+use crate::read_model::{Commit, Error as ReadModelError, Prepared, ReadModel, TableChanges};
 use crate::route::{Partition, route};
 
 /// A checkpoint that no row goes with is written this late at the most: a projection
@@ -138,7 +138,7 @@ impl Run {
                     continue;
                 }
             };
-            self.board.received(&self.id, page.up_to, page.read_at);
+            self.board.received(&self.id, page.end.position, page.read_at);
             let begun = Instant::now();
             self.fold_page(&page).await?;
             if let Some(throttle) = self.throttle.as_ref().filter(|_| !following) {
@@ -177,8 +177,7 @@ impl Run {
             page.poisoned.iter().find(|event| event.kinds.iter().any(|kind| self.manifest.subscription.wants(kind)));
         let end = poisoned
             .map_or(batch.len(), |event| batch.positions.partition_point(|&position| position < event.position.0));
-        let checkpoint = Checkpoint { position: page.up_to, last_event: page.last_event };
-        let checkpoint = if poisoned.is_some() { before(&batch, end) } else { Some(checkpoint) };
+        let checkpoint = if poisoned.is_some() { before(&batch, end) } else { Some(page.end) };
         self.fold_rows(&batch, 0..end, checkpoint).await?;
         match poisoned {
             None => Ok(()),

@@ -16,10 +16,10 @@ use super::status::{Board, Doing, Observed, Phase};
 use super::upcasters::{UpcasterSet, Upcasters};
 use super::version::{Code, Order, Surroundings, SwapFault, Version};
 use crate::change::{Digest, Manifest, VersionId};
-use crate::event::{Position, Timestamp};
+use crate::event::{Checkpoint, Position, Timestamp};
 use crate::guest::Gone;
 use crate::limits::Limits;
-use crate::read_model::{Checkpoint, Error, NewOperation, Promote, ReadModel, State, VersionRecord};
+use crate::read_model::{Error, NewOperation, Promote, ReadModel, State, VersionRecord};
 use crate::store::Store;
 
 /// Orders that wait for a version to obey.
@@ -259,6 +259,14 @@ impl Projections {
         let (held, _) = self.around.tail.hold().await;
         self.advance(&held, set.effective_after()).await;
         self.around.pages.upcasters().install(set);
+    }
+
+    /// Lets `sets` work in place of those that did, for the read models were restored to a state
+    /// in which others were recorded.
+    pub async fn replace_upcasters(&self, sets: Vec<UpcasterSet>) {
+        let (held, _) = self.around.tail.hold().await;
+        self.around.pages.upcasters().replace(sets);
+        self.around.tail.start_over(&held);
     }
 
     /// Lets the tail come to `position`, up to which others have read, with the upcasters of

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::change::Upcasted;
+use crate::change::{Digest, Upcasted};
 use crate::event::{Batch, Position};
 use crate::guest::{Fault, Gone, GuestUpcaster, Thread, UpcasterPlugin};
 use crate::upcast::{Chain, Clash, Poisoned, Refused, Upcast};
@@ -24,6 +24,8 @@ pub struct UpcasterSet {
     number: u32,
     /// It holds for events after this position, but for versions that were begun with it.
     effective_after: Position,
+    /// What it is made of.
+    digests: Vec<Digest>,
     /// None if there is nothing to upcast, so that nothing waits for a thread.
     thread: Option<Arc<Thread<Chain>>>,
 }
@@ -42,14 +44,19 @@ impl UpcasterSet {
     ///
     /// # Errors
     /// If two take the same, or events would be upcast for ever.
-    pub fn new(number: u32, effective_after: Position, plugins: Vec<UpcasterPlugin>) -> Result<Self, Error> {
+    pub fn new(
+        number: u32,
+        effective_after: Position,
+        plugins: Vec<(Digest, UpcasterPlugin)>,
+    ) -> Result<Self, Error> {
+        let (digests, plugins): (Vec<Digest>, Vec<UpcasterPlugin>) = plugins.into_iter().unzip();
         let sandboxed = |plugin: UpcasterPlugin| {
             let manifest = Arc::clone(&plugin.manifest);
             (manifest, Box::new(Sandboxed { plugin, guest: None }) as Box<dyn Upcast>)
         };
         let chain = Chain::new(plugins.into_iter().map(sandboxed).collect())?;
         let thread = if chain.is_empty() { None } else { Some(Arc::new(Thread::spawn("upcasters", move || chain)?)) };
-        Ok(Self { number, effective_after, thread })
+        Ok(Self { number, effective_after, digests, thread })
     }
 
     /// The same upcasters under a number, from a position on.
@@ -90,7 +97,7 @@ impl Upcasters {
     ///
     /// # Errors
     /// If the upcasters clash.
-    pub fn new(plugins: Vec<UpcasterPlugin>) -> Result<Self, Error> {
+    pub fn new(plugins: Vec<(Digest, UpcasterPlugin)>) -> Result<Self, Error> {
         Ok(Self::of_sets(vec![UpcasterSet::new(0, Position::START, plugins)?]))
     }
 
@@ -103,6 +110,27 @@ impl Upcasters {
     /// Lets `set` hold from its position on. No page beyond that may have been read.
     pub fn install(&self, set: UpcasterSet) {
         self.sets.write().unwrap_or_else(PoisonError::into_inner).push(set);
+    }
+
+    /// Whether they are those that are `recorded`, each with its number, position and digests.
+    /// Old ones that no version reads with may not be recorded any more, and later ones not be
+    /// known here yet.
+    #[must_use]
+    pub fn agree_with(&self, recorded: &[(u32, Position, &[Digest])]) -> bool {
+        let Some(&(first, ..)) = recorded.first() else { return self.latest() == 0 };
+        self.with(|sets| {
+            let is_recorded = |set: &UpcasterSet| {
+                recorded.iter().any(|&(number, after, digests)| {
+                    (number, after) == (set.number, set.effective_after) && *digests == set.digests
+                })
+            };
+            sets.iter().filter(|set| set.number >= first).all(is_recorded)
+        })
+    }
+
+    /// Lets `sets` hold in place of those that did.
+    pub(super) fn replace(&self, sets: Vec<UpcasterSet>) {
+        *self.sets.write().unwrap_or_else(PoisonError::into_inner) = sets;
     }
 
     /// The set for events after `after`, for a version that was begun with the set
@@ -163,7 +191,12 @@ mod tests {
     #[test]
     fn a_later_set_takes_over_at_its_position_for_those_that_were_begun_before() {
         let set =
-            |number, effective_after| UpcasterSet { number, effective_after: Position(effective_after), thread: None };
+            |number, effective_after| UpcasterSet {
+                number,
+                effective_after: Position(effective_after),
+                digests: Vec::new(),
+                thread: None,
+            };
         let upcasters = Upcasters::of_sets(vec![set(1, 0), set(2, 100), set(3, 250)]);
         let check = |base: u32, after: u64, number: u32, next: Option<u64>| {
             let (found, until) = upcasters.at(base, Position(after)).expect("a set");

@@ -19,10 +19,10 @@ use super::throttle::Throttle;
 use super::writer::Commits;
 use crate::change::{Digest, Manifest, VersionId};
 use crate::database::Outage;
-use crate::event::{Position, Timestamp};
+use crate::event::{Checkpoint, Position, Timestamp};
 use crate::guest::Fault;
 use crate::limits::Limits;
-use crate::read_model::{Checkpoint, Error, NewOperation, Prepared, ReadModel, State, VersionRecord};
+use crate::read_model::{Error, NewOperation, Prepared, ReadModel, State, VersionRecord};
 use crate::route::Partition;
 
 /// How long to wait before trying again: first and last, doubling in between.
@@ -431,7 +431,7 @@ impl Version {
         Ok(Run {
             partition,
             instance,
-            feed: Feed::new(around.pages.clone(), around.tail.clone(), record.upcasters, position, until),
+            feed: Feed::new(around.pages.clone(), around.tail.clone(), record.upcasters, prepared.checkpoint.without_gap(), until),
             rows: RowSource::new(around.read_model.clone(), self.id.clone(), &manifest.tables, &limits, begun_now),
             read_model: around.read_model.clone(),
             prepared: prepared.clone(),

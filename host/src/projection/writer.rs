@@ -246,7 +246,8 @@ mod tests {
         TableDefinition,
     };
     use crate::database::{Database, Durability};
-    use crate::read_model::{Checkpoint, ReadModel};
+    use crate::event::Checkpoint;
+    use crate::read_model::ReadModel;
 
     /// How often a writer ends while it is asked. In few rounds both fall together: without a
     /// look at its end, the first one of a run to hang was number 11,641.

@@ -4,31 +4,22 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use super::bulk::TableWriter;
 use super::merge::Merged;
 use super::{Error, Prepared, ReadModel};
 use crate::change::{Changes, Column, Keys, Operation, TableDefinition};
 use crate::database::{Database, Durability, Session, query};
-use crate::event::{Position, Timestamp};
+use crate::event::{Checkpoint, Position, Timestamp};
 
 /// Whose checkpoint it is, and where the last commit has put it: a server that was killed may
-/// have lost commits of rows, and rows that come after a gap would be wrong.
-const FENCE: &str = "epoch = ? AND position = ?";
+/// have lost commits of rows, and rows that come after a gap would be wrong. The owner is asked
+/// for beside the epoch, for a database that was restored gives epochs out again.
+const FENCE: &str = "epoch = ? AND position = ? AND owner = ?";
 
 /// Commits that are written together at the most. On SQLite appends wait for them.
 const COMMITS_ON_SQLITE: usize = 8;
 const COMMITS_ON_SERVERS: usize = 64;
-
-/// How far a projection has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Checkpoint {
-    /// Everything up to here is folded.
-    pub position: Position,
-    /// The last event at or before `position`: it must still be there later.
-    pub last_event: Option<(Position, Uuid)>,
-}
 
 /// What becomes of the rows of one table.
 #[derive(Clone, Debug)]
@@ -187,12 +178,13 @@ async fn where_it_stands(session: &mut dyn Session, prepared: &Prepared) -> Resu
     let id = &prepared.id;
     let row = query(
         "SELECT epoch, position FROM fantascope_checkpoints \
-         WHERE projection = ? AND version = ? AND generation = ? AND \"partition\" = ?",
+         WHERE projection = ? AND version = ? AND generation = ? AND \"partition\" = ? AND owner = ?",
     )
     .bind(id.projection.to_string())
     .bind(id.version)
     .bind(id.generation)
     .bind(prepared.partition)
+    .bind(prepared.owner.to_string())
     .optional(session)
     .await?;
     Ok(row
@@ -208,7 +200,7 @@ async fn move_checkpoint(
 ) -> Result<(), Error> {
     let id = &prepared.id;
     #[cfg(feature = "fault-injection")]
-    let fence = if super::fault::is_unfenced() { "epoch >= ? AND position >= 0 * ?" } else { FENCE };
+    let fence = if super::fault::is_unfenced() { "epoch >= ? AND position >= 0 * ? AND ? <> ''" } else { FENCE };
     #[cfg(not(feature = "fault-injection"))]
     let fence = FENCE;
     // The time is written each time, so that MySQL too counts the row as written.
@@ -227,6 +219,7 @@ async fn move_checkpoint(
     .bind(prepared.partition)
     .bind(prepared.epoch)
     .bind(from.to_sql())
+    .bind(prepared.owner.to_string())
     .execute(session)
     .await?;
     if moved == 1 { Ok(()) } else { Err(astray(prepared, where_it_stands(session, prepared).await?)) }

@@ -5,7 +5,10 @@
 //! depends on that being known in time: commits are fenced by the epoch of the checkpoint,
 //! which grows with every owner.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use uuid::Uuid;
 
 use super::record::{checkpoint_of, id_of};
 use super::versions::Prepared;
@@ -262,7 +265,8 @@ impl ReadModel {
             return Err(Error::Fenced { id: id.clone() });
         }
         transaction.commit().await?;
-        Ok(is_mine.then(|| Prepared { id: id.clone(), partition, digest, checkpoint, epoch }))
+        let owner = Arc::clone(&self.host);
+        Ok(is_mine.then(|| Prepared { id: id.clone(), partition, digest, checkpoint, epoch, owner }))
     }
 
     /// Gives a partition up that this host folds, so that another may take it at once.
@@ -287,14 +291,28 @@ impl ReadModel {
 }
 
 /// Takes away from their owners, but for `host`, what they fold: their commits fail from now
-/// on, and they look at what has changed before they go on. Gives how far they all had come.
-pub(super) async fn fence_others(session: &mut dyn Session, host: &str) -> Result<Position, Error> {
+/// on, and they look at what has changed before they go on.
+pub(super) async fn fence_others(session: &mut dyn Session, host: &str) -> Result<(), Error> {
     query("UPDATE fantascope_checkpoints SET epoch = epoch + 1 WHERE owner IS NULL OR owner <> ?")
         .bind(host.to_owned())
         .execute(session)
         .await?;
-    let farthest = query("SELECT coalesce(max(position), 0) AS farthest FROM fantascope_checkpoints");
-    Ok(Position::from_sql(farthest.one(session).await?.get("farthest")?))
+    Ok(())
+}
+
+/// The last events of all builds that are not retired, where they stand beyond `position`.
+pub(super) async fn last_events_beyond(
+    session: &mut dyn Session,
+    position: Position,
+) -> Result<Vec<(Position, Uuid)>, Error> {
+    let events = query(
+        "SELECT DISTINCT c.event_position, c.event_id FROM fantascope_checkpoints c JOIN fantascope_versions v \
+         ON v.projection = c.projection AND v.version = c.version AND v.generation = c.generation \
+         WHERE v.state <> 'retired' AND c.event_position > ?",
+    );
+    let rows = events.bind(position.to_sql()).all(session).await?;
+    let event = |row: &Row| Ok((Position::from_sql(row.get("event_position")?), row.get("event_id")?));
+    rows.iter().map(event).collect()
 }
 
 /// Lets whoever folds partitions of `id` look at it anew: the commits of before fail from now on.

@@ -98,8 +98,7 @@ mod tests {
 
     use super::*;
     use crate::change::{Cells, Changes, Keys};
-    use crate::event::Position;
-    use crate::read_model::Checkpoint;
+    use crate::event::{Checkpoint, Position};
 
     /// Keys with what becomes of them: `a=1` is put, `a-` deleted, `a` left as it is; `!` before a
     /// key says that there is no such row yet.

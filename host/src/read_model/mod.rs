@@ -24,13 +24,13 @@ mod versions;
 mod views;
 mod writing;
 
-pub use commit::{Checkpoint, Commit, TableChanges, Writer};
+pub use commit::{Commit, TableChanges, Writer};
 pub use compare::{Comparison, Presence, RowDifference, Snapshot, TableComparison};
 pub use difference::difference;
 pub use hosts::{Changes, HostRecord, Identity, Look, Unit};
 pub use open::{Error, ReadModel};
 pub use operations::{NewOperation, Operation, Outcome};
-pub use plugins::{SeenFile, Source, UpcasterSet};
+pub use plugins::{SeenFile, Source, UpcasterChange, UpcasterSet};
 pub use query::{Condition, Query, QueryFault, TableRows};
 pub use record::{Promote, State, VersionRecord};
 pub use versions::{NewVersion, Prepared};

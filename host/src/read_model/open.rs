@@ -128,6 +128,7 @@ impl ReadModel {
     /// If the database can't be migrated.
     pub async fn open(database: &Database) -> Result<Self, DatabaseError> {
         database.migrate(&CONCERN).await?;
+        database.remember(CONCERN.mark).await.map_err(|fault| DatabaseError::open(database.name(), fault))?;
         Ok(Self { database: database.clone(), host: Uuid::now_v7().to_string().into(), unsettled: Arc::default() })
     }
 

@@ -1,6 +1,5 @@
 //! Checkpoints of partitions: cut, put together, set back.
 
-use super::commit::Checkpoint;
 use super::hosts::recall;
 use super::operations::note;
 use super::record::record;
@@ -8,7 +7,7 @@ use super::versions::insert_checkpoint;
 use super::{Error, NewOperation, Outcome, ReadModel};
 use crate::change::VersionId;
 use crate::database::query;
-use crate::event::Timestamp;
+use crate::event::{Checkpoint, Timestamp};
 
 impl ReadModel {
     /// Cuts `id`, all of whose partitions stand at the same position, into `count`.

@@ -1,8 +1,11 @@
 //! The bytes of plugins, by digest, and what was last seen under the names of files.
 
-use super::hosts::fence_others;
+use uuid::Uuid;
+
+use super::hosts::{fence_others, last_events_beyond};
 use super::operations::note;
 use super::record::{record, records};
+use super::writing::Writing;
 use super::{Error, NewOperation, Outcome, ReadModel, VersionRecord};
 use crate::change::{Digest, VersionId};
 use crate::database::{Row, Session, query};
@@ -46,6 +49,44 @@ pub struct UpcasterSet {
     pub number: u32,
     pub effective_after: Position,
     pub digests: Vec<Digest>,
+}
+
+/// A change of the set of upcasters that has begun. Dropped, nothing is changed.
+#[derive(Debug)]
+pub struct UpcasterChange {
+    writing: Writing,
+    /// The last events that other hosts have folded, with the set of before, beyond where this one
+    /// has read. One that is not in the store is of a history before that was restored.
+    pub ahead: Vec<(Position, Uuid)>,
+}
+
+impl UpcasterChange {
+    /// Notes that from now on, for events after `effective_after`, these upcasters work
+    /// together; and who wanted it. Gives the set, and the number of the operation.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn record(
+        mut self,
+        effective_after: Position,
+        digests: &[Digest],
+        operation: NewOperation,
+    ) -> Result<(UpcasterSet, i64), Error> {
+        let texts: Vec<String> = digests.iter().map(ToString::to_string).collect();
+        let next = query("SELECT coalesce(max(number), 0) + 1 AS number FROM fantascope_upcaster_sets");
+        let number = next.one(&mut self.writing).await?.number("number")?;
+        query("INSERT INTO fantascope_upcaster_sets (number, effective_after, digests, since) VALUES (?, ?, ?, ?)")
+            .bind(number)
+            .bind(effective_after.to_sql())
+            .bind(serde_json::Value::from(texts).to_string())
+            .bind(Timestamp::now().0)
+            .execute(&mut self.writing)
+            .await?;
+        let operation = NewOperation { position: Some(effective_after), ..operation };
+        let noted = note(&mut self.writing, &operation, Outcome::Done).await?;
+        self.writing.commit().await?;
+        Ok((UpcasterSet { number, effective_after, digests: digests.to_vec() }, noted))
+    }
 }
 
 impl ReadModel {
@@ -116,35 +157,16 @@ impl ReadModel {
             .collect()
     }
 
-    /// Notes that from now on, for events after `effective_after`, these upcasters work
-    /// together; and who wanted it. Gives the set, and the number of the operation.
+    /// Begins to change the set of upcasters, where this host has read up to `position`. Other
+    /// hosts write nothing more before they have heard of the change.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn add_upcaster_set(
-        &self,
-        effective_after: Position,
-        digests: &[Digest],
-        operation: NewOperation,
-    ) -> Result<(UpcasterSet, i64), Error> {
+    pub async fn change_upcasters(&self, position: Position) -> Result<UpcasterChange, Error> {
         let mut writing = self.begin().await?;
-        // Other hosts may have read further, with the set of before; and none goes on until it
-        // has heard of this one.
-        let effective_after = effective_after.max(fence_others(&mut writing, &self.host).await?);
-        let texts: Vec<String> = digests.iter().map(ToString::to_string).collect();
-        let next = query("SELECT coalesce(max(number), 0) + 1 AS number FROM fantascope_upcaster_sets");
-        let number = next.one(&mut writing).await?.number("number")?;
-        query("INSERT INTO fantascope_upcaster_sets (number, effective_after, digests, since) VALUES (?, ?, ?, ?)")
-            .bind(number)
-            .bind(effective_after.to_sql())
-            .bind(serde_json::Value::from(texts).to_string())
-            .bind(Timestamp::now().0)
-            .execute(&mut writing)
-            .await?;
-        let operation = NewOperation { position: Some(effective_after), ..operation };
-        let noted = note(&mut writing, &operation, Outcome::Done).await?;
-        writing.commit().await?;
-        Ok((UpcasterSet { number, effective_after, digests: digests.to_vec() }, noted))
+        fence_others(&mut writing, &self.host).await?;
+        let ahead = last_events_beyond(&mut writing, position).await?;
+        Ok(UpcasterChange { writing, ahead })
     }
 
     /// All sets that some version still reads with, by number; the last one is in force.

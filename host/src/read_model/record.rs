@@ -5,10 +5,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Error;
-use super::commit::Checkpoint;
 use crate::change::{Digest, Name, TableDefinition, VersionId};
 use crate::database::{Row, Session, query};
-use crate::event::{Position, Timestamp};
+use crate::event::{Checkpoint, Position, Timestamp};
 
 /// How far the life of a version has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Versions of projections: made, taken over, shown under the stable names, retired.
 
-use super::commit::Checkpoint;
+use std::sync::Arc;
+
 use super::ddl::{as_of_view, create_indexes, create_table, expect_length, physical_table, stable_view};
 use super::difference::difference;
 use super::hosts::recall;
@@ -12,7 +13,7 @@ use super::writing::Writing;
 use super::{Error, NewOperation, Outcome, Promote, ReadModel, State};
 use crate::change::{Digest, Manifest, Name, TableDefinition, VersionId};
 use crate::database::{Dialect, Durability, Session, Value, query, quote};
-use crate::event::{Position, Timestamp};
+use crate::event::{Checkpoint, Position, Timestamp};
 
 /// A partition of a version that is ready to be folded.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Prepared {
     pub checkpoint: Checkpoint,
     /// The fence: commits bear it, and only the latest owner's is good.
     pub epoch: i64,
+    /// The host that is about to fold it.
+    pub owner: Arc<str>,
 }
 
 /// A version that is to be built.

@@ -15,8 +15,8 @@ use super::import::{self, ImportFault};
 use super::insert::{NewRow, insert};
 use super::known::Known;
 use super::redo::{self, Redo};
-use crate::database::{Database, Dialect, Durability, Outage, is_lost, is_passing, is_taken};
-use crate::event::{ImportedEvent, Invalid, NewEvent, Position, StoredEvent, Timestamp};
+use crate::database::{Database, Dialect, Error as DatabaseError, Durability, Outage, is_lost, is_passing, is_taken};
+use crate::event::{Checkpoint, ImportedEvent, Invalid, NewEvent, Position, StoredEvent, Timestamp};
 
 /// Appends that go into one transaction, and so share one sync to disk.
 const APPENDS_PER_COMMIT: usize = 64;
@@ -75,6 +75,15 @@ pub enum Error {
     TooMany { count: usize, max: usize },
     #[error("position {position} holds what no append of this program writes: {reason}")]
     Corrupt { position: Position, reason: String },
+    #[error(
+        "the event store was restored or replaced: position {position} held event {expected}, now it holds {}",
+        found.map_or_else(|| "none".to_owned(), |found| format!("event {found}"))
+    )]
+    HistoryChanged { position: Position, expected: Uuid, found: Option<Uuid> },
+    #[error("the event store was restored or replaced, and ends at position {head} now")]
+    Restored { head: Position },
+    #[error(transparent)]
+    Unfit(#[from] DatabaseError),
     #[error("the event store failed: {0}")]
     Database(#[source] sqlx::Error),
     #[error("the event store is away, and nothing was done: {0}")]
@@ -206,6 +215,17 @@ enum Outcome {
     Import(Result<Range<usize>, ImportFault>),
 }
 
+/// What a transaction has written.
+#[derive(Debug)]
+struct Written {
+    /// Of each request.
+    outcomes: Vec<Outcome>,
+    /// Of each event.
+    positions: Vec<Position>,
+    /// The last event.
+    last: Option<Checkpoint>,
+}
+
 /// What an append comes to.
 #[derive(Debug)]
 enum Writes {
@@ -236,7 +256,7 @@ impl Appender {
     /// database is away, for then none is to blame.
     async fn commit(&self, requests: Vec<Request>) {
         match self.write(&requests).await {
-            Ok((outcomes, positions)) => self.answer(requests, outcomes, &positions).await,
+            Ok(written) => self.answer(requests, written).await,
             Err(failure) if requests.len() == 1 || failure.is_outage() => {
                 requests.into_iter().for_each(|request| request.fail(&failure));
             }
@@ -246,7 +266,7 @@ impl Appender {
                     let written = self.write(&one).await;
                     let [request] = one;
                     match written {
-                        Ok((outcomes, positions)) => self.answer(vec![request], outcomes, &positions).await,
+                        Ok(written) => self.answer(vec![request], written).await,
                         Err(failure) => request.fail(&failure),
                     }
                 }
@@ -255,22 +275,23 @@ impl Appender {
     }
 
     /// Lets everybody know of what is committed.
-    async fn answer(&self, requests: Vec<Request>, outcomes: Vec<Outcome>, positions: &[Position]) {
-        match (self.database.dialect(), positions.last()) {
+    async fn answer(&self, requests: Vec<Request>, written: Written) {
+        let Written { outcomes, positions, last } = written;
+        match (self.database.dialect(), last) {
             (_, None) => {}
-            (Dialect::Sqlite, Some(&last)) => self.head.reached(last),
+            (Dialect::Sqlite, Some(last)) => self.head.reached(last),
             // An earlier position may still be on its way, from another appender. That this is
             // looked up is of no interest to those who wait here; it is looked up again.
             (_, Some(_)) => drop(tokio::time::timeout(LOOK_MAX, self.head.refresh()).await),
         }
         for (request, outcome) in requests.into_iter().zip(outcomes) {
-            request.answer(outcome, positions);
+            request.answer(outcome, &positions);
         }
     }
 
     /// Writes `requests`, or nothing of them. What other transactions did meanwhile is looked
     /// at anew: an aggregate may have gone on, an id may be taken.
-    async fn write(&self, requests: &[Request]) -> Result<(Vec<Outcome>, Vec<Position>), Failure> {
+    async fn write(&self, requests: &[Request]) -> Result<Written, Failure> {
         let (mut tries, mut losses) = (0, 0);
         loop {
             match self.write_once(requests).await {
@@ -290,7 +311,7 @@ impl Appender {
         }
     }
 
-    async fn write_once(&self, requests: &[Request]) -> Result<(Vec<Outcome>, Vec<Position>), Failure> {
+    async fn write_once(&self, requests: &[Request]) -> Result<Written, Failure> {
         // Nobody waits for longer, however many came before.
         let oldest = requests.iter().filter_map(Request::since).min().unwrap_or_else(Instant::now);
         let deadline = oldest + self.database.wait_max();
@@ -309,7 +330,9 @@ impl Appender {
         }
         let committed = transaction.commit().await;
         committed.map_err(|fault| if is_lost(&fault) { Failure::Unknown(fault) } else { Failure::Before(fault) })?;
-        Ok((outcomes, positions))
+        let last = positions.last().zip(rows.last());
+        let last = last.map(|(&position, row)| Checkpoint::behind(position, row.event_id));
+        Ok(Written { outcomes, positions, last })
     }
 }
 

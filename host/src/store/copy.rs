@@ -3,10 +3,11 @@
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::expected::Expected;
 use super::placed::{self, aggregate_type};
 use super::{Error, Page, Store};
 use crate::database::{Database, Durability, Error as DatabaseError, query};
-use crate::event::{Batch, Position};
+use crate::event::{Batch, Checkpoint, Position};
 
 /// What a copy came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -109,12 +110,17 @@ impl Store {
         tell(Step::Verifying { events });
         let (mut hash, mut after) = (Sha256::new(), Position::START);
         while after < last {
-            let page = self.page(after, last).await?;
+            let page = self.page_of_copy(after, last).await?;
             add(&mut hash, &page.events);
             tell(Step::Done { events: page.events.len() as u64 });
             after = page.up_to;
         }
         Ok(Contents { events, sha256: hex(hash) })
+    }
+
+    /// A page of what only the copy itself writes.
+    async fn page_of_copy(&self, after: Position, up_to: Position) -> Result<Page, Error> {
+        self.read_page(after.into(), up_to, &Expected::NOTHING).await
     }
 
     async fn count(&self, up_to: Position) -> sqlx::Result<u64> {
@@ -141,15 +147,15 @@ struct Run<'a> {
 impl Run<'_> {
     /// Compares what both hold up to `last`, and gives how many events that are.
     async fn compare(&mut self, last: Position) -> Result<u64, CopyFault> {
-        let (mut after, mut compared) = (Position::START, 0);
-        while after < last {
+        let (mut after, mut compared) = (Checkpoint::START, 0);
+        while after.position < last {
             let page = self.from.page(after, last).await?;
-            let there = self.read_target(after, page.up_to).await?;
+            let there = self.read_target(after.position, page.up_to).await?;
             if let Some(position) = difference(&page, &there) {
                 return Err(CopyFault::Differs { position });
             }
             compared += self.note(&page);
-            after = page.up_to;
+            after = page.end();
         }
         Ok(compared)
     }
@@ -158,7 +164,7 @@ impl Run<'_> {
     async fn read_target(&self, after: Position, up_to: Position) -> Result<Vec<Batch>, CopyFault> {
         let (mut pages, mut after) = (Vec::new(), after);
         while after < up_to {
-            let page = self.to.page(after, up_to).await?;
+            let page = self.to.page_of_copy(after, up_to).await?;
             after = page.up_to;
             pages.push(page.events);
         }
@@ -166,15 +172,15 @@ impl Run<'_> {
     }
 
     /// Copies what the source holds from `after` to `up_to`, and gives how many events that are.
-    async fn copy(&mut self, mut after: Position, up_to: Position) -> Result<u64, CopyFault> {
-        let mut copied = 0;
-        while after < up_to {
+    async fn copy(&mut self, after: Position, up_to: Position) -> Result<u64, CopyFault> {
+        let (mut after, mut copied) = (Checkpoint::from(after), 0);
+        while after.position < up_to {
             let page = self.from.page(after, up_to).await?;
             let mut transaction = self.to.database.begin(Durability::Full).await?;
             placed::insert(&mut transaction, &page.events).await?;
             transaction.commit().await?;
             copied += self.note(&page);
-            after = page.up_to;
+            after = page.end();
         }
         Ok(copied)
     }

@@ -4,15 +4,20 @@
 //! events are inserted, but seen when they are committed, and one that was drawn early may be
 //! seen late. So each appender shows, before it draws, that it is in flight, and the head stays
 //! below what is. `postgres` and `mysql` say how; no clock is asked, and nothing is skipped.
+//!
+//! What is remembered of the head is worth nothing once the database was restored to an older
+//! state: its positions are given out again. So each look also asks whether the last event that
+//! was known still stands where it stood. If not, the head goes back, and [`Lineage`] changes.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
+use uuid::Uuid;
 
-use super::{mysql, postgres};
+use super::{Error, checks, mysql, postgres, sqlite};
 use crate::database::{Database, Dialect, query};
-use crate::event::{Position, Timestamp};
+use crate::event::{Checkpoint, Position, Timestamp};
 
 /// How long is waited before looking again: first, and at most while an appender is in flight
 /// or when nothing has come for a while. In between it is a part of the time that it is quiet,
@@ -45,20 +50,34 @@ pub struct Hold {
     pub sessions: Vec<String>,
 }
 
+/// Which history the store holds, as far as this process can tell. It changes when an event that
+/// was read is not in its place any more: the database was restored or replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Lineage(u64);
+
 /// What one look found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Look {
-    /// Everything up to here can be read.
-    pub(super) safe: Position,
+    /// Everything up to here can be read; there is an event.
+    pub(super) safe: Checkpoint,
     /// Whether appenders are in flight.
     pub(super) in_flight: bool,
+    /// The event at the position of the head that was known.
+    pub(super) at_known: Option<Uuid>,
+}
+
+/// What is known of the head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Known {
+    at: Checkpoint,
+    lineage: Lineage,
 }
 
 /// The head of a store.
 #[derive(Debug)]
 pub(super) struct Head {
     database: Database,
-    known: watch::Sender<Position>,
+    known: watch::Sender<Known>,
     /// Somebody says that there may be more.
     woken: Notify,
     /// What was seen of the gates so far; whoever looks holds it.
@@ -77,10 +96,10 @@ struct Held {
 }
 
 impl Head {
-    pub(super) async fn open(database: &Database) -> sqlx::Result<Self> {
+    pub(super) async fn open(database: &Database) -> Result<Self, Error> {
         let head = Self {
             database: database.clone(),
-            known: watch::channel(Position::START).0,
+            known: watch::channel(Known::default()).0,
             woken: Notify::new(),
             gates: tokio::sync::Mutex::default(),
             held: Mutex::default(),
@@ -91,14 +110,26 @@ impl Head {
     }
 
     pub(super) fn position(&self) -> Position {
-        *self.known.borrow()
+        self.known.borrow().at.position
+    }
+
+    /// The head, and the event that is there.
+    pub(super) fn at(&self) -> Checkpoint {
+        self.known.borrow().at
+    }
+
+    /// Which history that is of.
+    pub(super) fn lineage(&self) -> Lineage {
+        self.known.borrow().lineage
     }
 
     /// What was appended up to here is committed.
-    pub(super) fn reached(&self, position: Position) {
+    pub(super) fn reached(&self, at: Checkpoint) {
         self.known.send_if_modified(|known| {
-            let grown = position > *known;
-            *known = position.max(*known);
+            let grown = at.position > known.at.position;
+            if grown {
+                known.at = at;
+            }
             grown
         });
     }
@@ -109,7 +140,7 @@ impl Head {
     }
 
     /// Looks, and gives the head.
-    pub(super) async fn refresh(&self) -> sqlx::Result<Position> {
+    pub(super) async fn refresh(&self) -> Result<Position, Error> {
         self.look().await?;
         Ok(self.position())
     }
@@ -117,7 +148,7 @@ impl Head {
     /// Looks until the head has come to what is committed by now, and gives it; if an appender
     /// in flight does not let it for a while, where it is. One look is not enough on MySQL: it
     /// may end the wait for an earlier position, and spares the gate whose turn it is.
-    pub(super) async fn catch_up(&self) -> sqlx::Result<Position> {
+    pub(super) async fn catch_up(&self) -> Result<Position, Error> {
         if self.database.dialect() != Dialect::MySql {
             return self.refresh().await;
         }
@@ -130,42 +161,75 @@ impl Head {
         Ok(self.position())
     }
 
-    async fn look(&self) -> sqlx::Result<Look> {
-        self.try_to_look().await.inspect_err(|fault| self.database.note(fault))
-    }
-
-    async fn try_to_look(&self) -> sqlx::Result<Look> {
-        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        let look = match self.database.dialect() {
-            Dialect::Sqlite => {
-                let mut connection = self.database.read().await?;
-                let row = query("SELECT coalesce(max(position), 0) AS last FROM events").one(&mut connection).await?;
-                Look { safe: Position::from_sql(row.get("last")?), in_flight: false }
-            }
-            Dialect::Postgres => postgres::look(&mut self.database.read().await?).await?,
-            Dialect::MySql => {
-                let mut gates = self.gates.lock().await;
-                gates.look(&self.database, self.position()).await?
-            }
-        };
+    async fn look(&self) -> Result<Look, Error> {
+        let known = *self.known.borrow();
+        let look = self.try_to_look(known.at).await.inspect_err(|fault| self.database.note(fault))?;
+        if let Some(fault) = changed(known.at, look.at_known) {
+            return self.start_over(known.lineage, fault).await;
+        }
         self.note(look);
-        self.reached(look.safe);
+        self.known.send_if_modified(|now| {
+            // Somebody may have found meanwhile that it is another history.
+            let grown = now.lineage == known.lineage && look.safe.position > now.at.position;
+            if grown {
+                now.at = look.safe;
+            }
+            grown
+        });
         Ok(look)
     }
 
-    pub(super) async fn wait_beyond(&self, position: Position, poll: Duration) -> sqlx::Result<Position> {
+    /// Looks once, where `known` is what was found before.
+    async fn try_to_look(&self, known: Checkpoint) -> sqlx::Result<Look> {
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        match self.database.dialect() {
+            Dialect::Sqlite => sqlite::look(&mut self.database.read().await?, known).await,
+            Dialect::Postgres => postgres::look(&mut self.database.read().await?, known).await,
+            Dialect::MySql => self.gates.lock().await.look(&self.database, known).await,
+        }
+    }
+
+    /// The database was restored to another state than the one of `lineage`: what is known of it
+    /// is forgotten, and it is looked anew whether it can be read from.
+    async fn start_over(&self, lineage: Lineage, fault: Error) -> Result<Look, Error> {
+        checks::check(&self.database).await?;
+        let look = self.try_to_look(Checkpoint::START).await.inspect_err(|fault| self.database.note(fault))?;
+        let is_new = self.known.send_if_modified(|now| {
+            let is_new = now.lineage == lineage;
+            if is_new {
+                *now = Known { at: look.safe, lineage: Lineage(lineage.0 + 1) };
+            }
+            is_new
+        });
+        if is_new {
+            *self.held() = Held::default();
+            tracing::error!(
+                head = look.safe.position.0,
+                "{fault}. Projections go on from their checkpoints if these fit, and stop with `history_changed` if not"
+            );
+        }
+        Ok(look)
+    }
+
+    /// Waits until the head is beyond `position`.
+    pub(super) async fn wait_beyond(&self, position: Position, poll: Duration) -> Result<Position, Error> {
         let is_file = self.database.dialect() == Dialect::Sqlite;
         let mut known = self.known.subscribe();
+        let lineage = known.borrow().lineage;
         let (mut quiet_since, mut was_in_flight) = (Instant::now(), false);
         loop {
-            let head = *known.borrow_and_update();
+            let now = *known.borrow_and_update();
+            if now.lineage != lineage {
+                return Err(Error::Restored { head: now.at.position });
+            }
+            let head = now.at.position;
             if head > position {
                 return Ok(head);
             }
             let pause = if is_file { poll } else { pause(quiet_since.elapsed(), was_in_flight, poll) };
             let is_woken = tokio::select! {
                 changed = known.changed() => {
-                    changed.map_err(|_| sqlx::Error::PoolClosed)?;
+                    changed.map_err(|_| Error::Closed)?;
                     continue;
                 }
                 () = self.woken.notified() => true,
@@ -192,17 +256,18 @@ impl Head {
 
     fn note(&self, look: Look) {
         let mut held = self.held();
-        let is_new = held.hold.as_ref().is_none_or(|(hold, _)| hold.at != look.safe);
+        let at = look.safe.position;
+        let is_new = held.hold.as_ref().is_none_or(|(hold, _)| hold.at != at);
         if !look.in_flight {
             *held = Held::default();
         } else if is_new {
-            let hold = Hold { at: look.safe, since: Timestamp::now(), sessions: Vec::new() };
+            let hold = Hold { at, since: Timestamp::now(), sessions: Vec::new() };
             *held = Held { hold: Some((hold, Instant::now())), named: None, alerted: None };
         }
     }
 
     /// Names those who hold the head, once they have for long, and then now and again.
-    async fn alert(&self) -> sqlx::Result<()> {
+    async fn alert(&self) -> Result<(), Error> {
         let due = {
             let held = self.held();
             let lasts = held.hold.as_ref().map(|(_, since)| since.elapsed()).unwrap_or_default();
@@ -241,6 +306,12 @@ impl Head {
         // Each change is one assignment.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What it means that `found` stands at the position of `known`.
+pub(super) fn changed(known: Checkpoint, found: Option<Uuid>) -> Option<Error> {
+    let (position, expected) = known.last_event?;
+    (found != Some(expected)).then_some(Error::HistoryChanged { position, expected, found })
 }
 
 /// How long to wait before looking again, when nothing has changed for `quiet`.

@@ -6,6 +6,7 @@ mod append;
 mod checks;
 mod columns;
 mod copy;
+mod expected;
 mod head;
 mod import;
 mod insert;
@@ -23,7 +24,7 @@ mod tuples;
 
 pub use append::{Appended, Error, Expected};
 pub use copy::{Contents, Copied, CopyFault, Step};
-pub use head::Hold;
+pub use head::{Hold, Lineage};
 pub use import::{ImportFault, VersionsAhead};
 pub use open::Store;
 pub use page::Page;

@@ -15,14 +15,16 @@ use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, Row as _};
 use time::PrimitiveDateTime;
 use tokio_stream::StreamExt as _;
+use uuid::Uuid;
 
 use super::Error;
 use super::columns::{Columns, Fields};
+use super::expected::Expected;
 use super::head::Look;
 use super::insert::{COLUMN_COUNT, COLUMNS, NewRow};
 use super::redo::{self, Redo};
 use crate::database::{Connection, Database, Dialect, Flavour, Session, date_time, micros, pieces, query};
-use crate::event::Position;
+use crate::event::{Checkpoint, Position};
 
 /// Rows of one INSERT.
 const ROWS_PER_STATEMENT: usize = 256;
@@ -49,7 +51,7 @@ pub(super) struct Gates {
 /// A position that is waited for.
 #[derive(Debug)]
 struct Awaited {
-    position: Position,
+    at: Checkpoint,
     /// Where all of it was seen: a server that begins anew gives positions out again, and
     /// nothing that was seen before it did holds then.
     connection: Connection,
@@ -65,43 +67,50 @@ struct Awaited {
 }
 
 impl Gates {
-    /// Up to where a statement that begins now may read, where `known` is what was found before.
-    pub(super) async fn look(&mut self, database: &Database, known: Position) -> sqlx::Result<Look> {
-        let mut awaited = match self.awaited.take().filter(|awaited| awaited.looked.elapsed() < FORGOTTEN) {
-            Some(awaited) => awaited,
+    /// Up to where a statement that begins now may read, where `known` is what was found before;
+    /// and what stands there now, where that was looked at.
+    pub(super) async fn look(&mut self, database: &Database, known: Checkpoint) -> sqlx::Result<Look> {
+        let as_known = known.last_event.map(|(_, event_id)| event_id);
+        let awaited = self.awaited.take().filter(|awaited| awaited.looked.elapsed() < FORGOTTEN);
+        let (mut awaited, at_known) = match awaited.filter(|awaited| awaited.at.position > known.position) {
+            Some(awaited) => (awaited, as_known),
             None => match Awaited::beyond(known, database).await? {
-                Some(awaited) => awaited,
-                None => {
+                (Some(awaited), at_known) => (awaited, at_known),
+                (None, at_known) => {
                     self.is_busy = false;
-                    return Ok(Look { safe: known, in_flight: false });
+                    return Ok(Look { safe: known, in_flight: false, at_known });
                 }
             },
         };
         if awaited.is_over(self.is_busy, database.flavour()).await? {
-            return Ok(Look { safe: awaited.position, in_flight: false });
+            return Ok(Look { safe: awaited.at, in_flight: false, at_known });
         }
         self.is_busy = true;
         self.awaited = Some(awaited);
-        Ok(Look { safe: known, in_flight: true })
+        Ok(Look { safe: known, in_flight: true, at_known })
     }
 }
 
 impl Awaited {
-    /// The last committed position, if it is beyond `known`.
-    async fn beyond(known: Position, database: &Database) -> sqlx::Result<Option<Self>> {
+    /// The last committed event, if it is beyond `known`; and the one that stands there.
+    async fn beyond(known: Checkpoint, database: &Database) -> sqlx::Result<(Option<Self>, Option<Uuid>)> {
         let mut connection = database.read().await?;
         let last = query(
-            "SELECT coalesce(max(position), 0) AS last, \
-             CAST(FLOOR(UNIX_TIMESTAMP(SYSDATE(6)) * 200) % 1000 AS SIGNED) AS turn FROM events",
+            "SELECT position, event_id, (SELECT k.event_id FROM events k WHERE k.position = ?) AS at_known, \
+             CAST(FLOOR(UNIX_TIMESTAMP(SYSDATE(6)) * 200) % 1000 AS SIGNED) AS turn FROM events \
+             ORDER BY position DESC LIMIT 1",
         );
-        let row = last.one(&mut connection).await?;
-        let position = Position::from_sql(row.get("last")?);
-        if position <= known {
-            return Ok(None);
+        let Some(row) = last.bind(known.position.to_sql()).optional(&mut connection).await? else {
+            return Ok((None, None));
+        };
+        let at = Checkpoint::behind(Position::from_sql(row.get("position")?), row.get("event_id")?);
+        let at_known = row.get("at_known")?;
+        if at.position <= known.position {
+            return Ok((None, at_known));
         }
         let (closed, turn, since) = ((0..GATES).collect(), row.get("turn")?, Instant::now());
         let redo = Redo::look(&mut connection, database.flavour()).await?;
-        Ok(Some(Self { position, connection, redo, closed, turn, since, looked: since }))
+        Ok((Some(Self { at, connection, redo, closed, turn, since, looked: since }), at_known))
     }
 
     /// Whether all that was drawn up to there has ended, and the server keeps what it shows.
@@ -203,21 +212,27 @@ pub(super) async fn insert(connection: &mut MySqlConnection, rows: &[NewRow<'_>]
     Ok(positions)
 }
 
-/// The events after `after`, up to `up_to`, as far as `columns` take them.
+/// The events after `after`, up to `up_to`, as far as `columns` take them; none if one of
+/// `expected` is not in its place.
 pub(super) async fn page(
     connection: &mut MySqlConnection,
     after: Position,
     up_to: Position,
+    expected: &Expected,
     columns: &mut Columns,
 ) -> Result<(), Error> {
-    let mut rows = sqlx::query(
+    let page = sqlx::query(
         "SELECT position, event_id, event_type, event_version, aggregate_type, aggregate_id, aggregate_version, \
          event_timestamp, user_id, correlation_id, causation_id, metadata, event_data \
-         FROM events WHERE position > ? AND position <= ? ORDER BY position",
-    )
-    .bind(after.to_sql())
-    .bind(up_to.to_sql())
-    .fetch(connection);
+         FROM events WHERE position > ? AND position <= ? \
+         AND (? = 0 OR EXISTS (SELECT 1 FROM events a WHERE a.position = ? AND a.event_id = ?)) \
+         AND (? = 0 OR EXISTS (SELECT 1 FROM events b WHERE b.position = ? AND b.event_id = ?)) ORDER BY position",
+    );
+    let page = page.bind(after.to_sql()).bind(up_to.to_sql());
+    let page = expected.both().into_iter().fold(page, |page, (position, event_id)| {
+        page.bind(position.to_sql()).bind(position.to_sql()).bind(event_id)
+    });
+    let mut rows = page.fetch(connection);
     while let Some(row) = rows.next().await {
         if !columns.push_within(&fields(&row?)?)? {
             break;

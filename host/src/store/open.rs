@@ -8,9 +8,9 @@ use tokio::sync::mpsc;
 use super::append::{Appender, Request};
 use super::head::Head;
 use super::page::PageSize;
-use super::{Error, Hold};
+use super::{Error, Hold, Lineage};
 use crate::database::{Concern, Database, Error as DatabaseError};
-use crate::event::Position;
+use crate::event::{Checkpoint, Position};
 use crate::limits::Limits;
 
 pub(super) const CONCERN: Concern = Concern {
@@ -53,7 +53,12 @@ impl Store {
     pub async fn open(database: &Database, limits: &Limits) -> Result<Self, DatabaseError> {
         database.migrate(&CONCERN).await?;
         super::checks::check(database).await?;
-        let fault = |source| DatabaseError::open(database.name(), source);
+        let fault = |fault| match fault {
+            Error::Database(source) => DatabaseError::open(database.name(), source),
+            Error::Unfit(fault) => fault,
+            fault => DatabaseError::Unsafe { database: database.name().to_owned(), fault: fault.to_string() },
+        };
+        database.remember(CONCERN.mark).await.map_err(|fault| DatabaseError::open(database.name(), fault))?;
         let head = Arc::new(Head::open(database).await.map_err(fault)?);
         let (appends, requests) = mpsc::channel(APPENDS_WAITING);
         tokio::spawn(Appender::new(database.clone(), Arc::clone(&head)).run(requests));
@@ -69,15 +74,29 @@ impl Store {
         self.head.position()
     }
 
+    /// The head, with the event that stands there.
+    #[must_use]
+    pub fn head_event(&self) -> Checkpoint {
+        self.head.at()
+    }
+
+    /// Which history the store holds. It changes when the database is found to be restored to an
+    /// older state, or replaced: what was read before may not be there any more.
+    #[must_use]
+    pub fn lineage(&self) -> Lineage {
+        self.head.lineage()
+    }
+
     /// Waits until there is an event after `position`: at once when this process appends it,
     /// or the database notifies of it; else it is looked for, at intervals that grow from a few
     /// milliseconds while nothing happens. `poll` is the longest on a file; a server is asked
     /// every two seconds at the least.
     ///
     /// # Errors
-    /// If the database can't be read.
+    /// [`Error::Restored`] if it holds another history meanwhile; others if the database can't be
+    /// read.
     pub async fn wait_beyond(&self, position: Position, poll: Duration) -> Result<Position, Error> {
-        Ok(self.head.wait_beyond(position, poll).await?)
+        self.head.wait_beyond(position, poll).await
     }
 
     /// Reads the head anew, for other processes may have appended: what is committed by now is
@@ -86,7 +105,7 @@ impl Store {
     /// # Errors
     /// If the database can't be read.
     pub async fn refresh_head(&self) -> Result<Position, Error> {
-        Ok(self.head.catch_up().await?)
+        self.head.catch_up().await
     }
 
     /// What keeps the head from following the last append, if something does for a while.

@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::columns::Columns;
+use super::expected::Expected;
 use super::{Error, Store, mysql, postgres, sqlite};
 use crate::database::{Connection, Dialect, Link, Session as _, query};
-use crate::event::{Batch, Position};
+use crate::event::{Batch, Checkpoint, Position};
 use crate::limits::Limits;
 
 /// The size of an event's payload on SQLite, in bytes.
@@ -15,10 +16,20 @@ const BYTES: &str = "octet_length(event_data) + coalesce(octet_length(metadata),
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     /// It holds every event after this position …
-    pub after: Position,
+    pub after: Checkpoint,
     /// … up to and including this one.
     pub up_to: Position,
     pub events: Batch,
+}
+
+impl Page {
+    /// Where its reader stands behind it.
+    #[must_use]
+    pub fn end(&self) -> Checkpoint {
+        let last = self.events.len().checked_sub(1);
+        let last_event = last.map(|row| (self.events.position(row), self.events.event_id(row)));
+        Checkpoint { position: self.up_to, last_event: last_event.or(self.after.last_event) }
+    }
 }
 
 /// How many events a page of a server is asked to hold: as many as its bytes have room for, if
@@ -49,26 +60,48 @@ impl PageSize {
 
 impl Store {
     /// The next events after `after`, none of them beyond `ceiling`: as many as the
-    /// bounds on batches allow, and at least one if there is any.
+    /// bounds on batches allow, and at least one if there is any. The last event that was read
+    /// before and the one at the head are in their places at the moment of reading.
     ///
     /// # Errors
-    /// If the database can't be read, or holds what no append of ours writes.
-    pub async fn page(&self, after: Position, ceiling: Position) -> Result<Page, Error> {
+    /// [`Error::HistoryChanged`] if one of them is not, [`Error::Restored`] if the head has gone
+    /// back below `after`; others if the database can't be read, or holds what no append of ours
+    /// writes.
+    pub async fn page(&self, after: impl Into<Checkpoint>, ceiling: Position) -> Result<Page, Error> {
+        let (after, head) = (after.into(), self.head.at());
+        if ceiling > head.position && after.position >= head.position {
+            return Err(Error::Restored { head: head.position });
+        }
+        // Beyond the head events may still come in between.
+        let page = self.read_page(after, ceiling.min(head.position), &Expected::new(after, head)).await;
+        if matches!(page, Err(Error::HistoryChanged { .. })) {
+            // So that everybody knows of it.
+            self.head.refresh().await?;
+        }
+        page
+    }
+
+    /// The same, where only `expected` need be in its place.
+    pub(super) async fn read_page(&self, after: Checkpoint, ceiling: Position, expected: &Expected) -> Result<Page, Error> {
         let mut connection = self.database.read().await?;
+        let mut from = after.position;
         if self.database.dialect() == Dialect::Sqlite {
-            let up_to = self.page_end(&mut connection, after, ceiling).await?;
-            let Link::Sqlite(connection) = connection.link() else { return Err(Error::Closed) };
-            return Ok(Page { after, up_to, events: sqlite::page(connection, after, up_to).await? });
+            let up_to = self.page_end(&mut connection, from, ceiling).await?;
+            let Link::Sqlite(link) = connection.link() else { return Err(Error::Closed) };
+            let events = sqlite::page(link, from, up_to, expected).await?;
+            if events.is_empty() && expected.next(&mut connection, from, up_to).await?.is_some() {
+                return Err(Error::Restored { head: self.head.position() });
+            }
+            return Ok(Page { after, up_to, events });
         }
         let mut columns = Columns::bounded(self.limits.batch_bytes_max);
-        let mut from = after;
         loop {
             // The range alone bounds how much is read, whatever plan a server makes that has no
             // figures of the table yet: with a limit it may read and sort all that is left.
             let up_to = Position(from.0.saturating_add(self.page_size.get())).min(ceiling);
             match connection.ask() {
-                Link::Postgres(connection) => postgres::page(connection, from, up_to, &mut columns).await?,
-                Link::MySql(connection) => mysql::page(connection, from, up_to, &mut columns).await?,
+                Link::Postgres(connection) => postgres::page(connection, from, up_to, expected, &mut columns).await?,
+                Link::MySql(connection) => mysql::page(connection, from, up_to, expected, &mut columns).await?,
                 Link::Sqlite(_) => return Err(Error::Closed),
             }
             // What a full page leaves unread is not waited for: the connection is closed.
@@ -77,17 +110,15 @@ impl Store {
             }
             let up_to = match columns.last() {
                 Some(last) if columns.is_full() => last,
-                None if up_to < ceiling => {
+                None => {
                     // Nothing but gaps: on to the next event there is.
-                    let next = query("SELECT min(position) AS next FROM events WHERE position > ? AND position <= ?");
-                    let next = next.bind(up_to.to_sql()).bind(ceiling.to_sql()).one(&mut connection).await?;
-                    let Some(next) = next.get::<Option<i64>>("next")? else {
-                        return Ok(Page { after, up_to: ceiling, events: Batch::default() });
+                    let Some(next) = expected.next(&mut connection, from, ceiling).await? else {
+                        return Ok(Page { after, up_to: ceiling.max(from), events: Batch::default() });
                     };
-                    from = Position::from_sql(next - 1);
+                    from = Position(next.0 - 1);
                     continue;
                 }
-                _ => up_to.max(after),
+                Some(_) => up_to,
             };
             connection.release().await;
             self.page_size.learn(columns.size(), &self.limits);

@@ -12,11 +12,12 @@ use uuid::Uuid;
 
 use super::Error;
 use super::columns::{Columns, Fields};
+use super::expected::Expected;
 use super::head::Look;
 use super::insert::{COLUMN_COUNT, COLUMNS, NewRow};
 use super::tuples::{Malformed, Tuple, Tuples};
 use crate::database::{PgInstant, Session, query};
-use crate::event::{Position, Timestamp};
+use crate::event::{Checkpoint, Position, Timestamp};
 
 /// Where an append is made known of.
 pub(super) const CHANNEL: &str = "fantascope_events";
@@ -24,10 +25,22 @@ pub(super) const CHANNEL: &str = "fantascope_events";
 /// Of a row that is copied out: the position goes before what was inserted.
 const FIELDS: i16 = COLUMN_COUNT as i16 + 1;
 
-/// Up to where a statement that begins now may read.
-pub(super) async fn look(session: &mut dyn Session) -> sqlx::Result<Look> {
-    let row = query("SELECT safe, appenders FROM fantascope_tail()").one(session).await?;
-    Ok(Look { safe: Position::from_sql(row.get("safe")?), in_flight: row.get::<i64>("appenders")? > 0 })
+/// Up to where a statement that begins now may read, and what stands where `known` was found
+/// before.
+pub(super) async fn look(session: &mut dyn Session, known: Checkpoint) -> sqlx::Result<Look> {
+    let look = query(
+        "SELECT t.safe, t.appenders, e.position, e.event_id, \
+         (SELECT k.event_id FROM events k WHERE k.position = ?) AS at_known \
+         FROM fantascope_tail() t LEFT JOIN LATERAL \
+            (SELECT position, event_id FROM events WHERE position <= t.safe ORDER BY position DESC LIMIT 1) e ON true",
+    );
+    let row = look.bind(known.position.to_sql()).one(session).await?;
+    let last = row.get::<Option<i64>>("position")?.map(Position::from_sql).zip(row.get("event_id")?);
+    let safe = last.map_or(Checkpoint::START, |(position, event_id)| Checkpoint::behind(position, event_id));
+    // The function sees what is committed while it runs, and the statement around it what was
+    // committed before: the difference is to be looked at soon.
+    let in_flight = row.get::<i64>("appenders")? > 0 || safe.position < Position::from_sql(row.get("safe")?);
+    Ok(Look { safe, in_flight, at_known: row.get("at_known")? })
 }
 
 /// The sessions that have appended and not committed, the oldest first.
@@ -79,20 +92,30 @@ fn statement() -> String {
     )
 }
 
-/// The events after `after`, up to `up_to`, as far as `columns` take them. Where those take no
-/// more, the answer is not read to its end.
+/// The events after `after`, up to `up_to`, as far as `columns` take them; none if one of
+/// `expected` is not in its place. Where `columns` take no more, the answer is not read to its
+/// end.
 ///
 /// They are copied out: through rows of the driver a client spends twice as much on them.
 pub(super) async fn page(
     connection: &mut PgConnection,
     after: Position,
     up_to: Position,
+    expected: &Expected,
     columns: &mut Columns,
 ) -> Result<(), Error> {
     // Which takes no arguments.
+    let stands = |(position, event_id): (Position, Uuid)| match position {
+        Position::START => String::new(),
+        position => {
+            let position = position.to_sql();
+            format!(" AND EXISTS (SELECT 1 FROM events WHERE position = {position} AND event_id = '{event_id}')")
+        }
+    };
+    let [one, other] = expected.both().map(stands);
     let statement = format!(
-        "COPY (SELECT position, {COLUMNS} FROM events WHERE position > {} AND position <= {} ORDER BY position) \
-         TO STDOUT (FORMAT binary)",
+        "COPY (SELECT position, {COLUMNS} FROM events WHERE position > {} AND position <= {}{one}{other} \
+         ORDER BY position) TO STDOUT (FORMAT binary)",
         after.to_sql(),
         up_to.to_sql()
     );

@@ -8,9 +8,11 @@ use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::Error;
 use super::columns::{Columns, Fields};
+use super::expected::Expected;
+use super::head::Look;
 use super::insert::{COLUMN_COUNT, COLUMNS, NewRow};
-use crate::database::{Dialect, pieces};
-use crate::event::{Batch, Position};
+use crate::database::{Dialect, Session, pieces, query};
+use crate::event::{Batch, Checkpoint, Position};
 
 /// Rows of one INSERT. 12 values each keep it far below SQLite's 32,766 parameters.
 const ROWS_PER_STATEMENT: usize = 128;
@@ -21,6 +23,19 @@ const SEPARATOR: u8 = 0x1e;
 
 /// Fields of a row, in the order of the SELECT.
 const FIELDS: usize = 13;
+
+/// The last event, and what stands where `known` was found before.
+pub(super) async fn look(session: &mut dyn Session, known: Checkpoint) -> sqlx::Result<Look> {
+    let last = query(
+        "SELECT position, event_id, (SELECT event_id FROM events WHERE position = ?) AS at_known FROM events \
+         ORDER BY position DESC LIMIT 1",
+    );
+    let Some(row) = last.bind(known.position.to_sql()).optional(session).await? else {
+        return Ok(Look { safe: Checkpoint::START, in_flight: false, at_known: None });
+    };
+    let safe = Checkpoint::behind(Position::from_sql(row.get("position")?), row.get("event_id")?);
+    Ok(Look { safe, in_flight: false, at_known: row.get("at_known")? })
+}
 
 pub(super) async fn insert(connection: &mut SqliteConnection, rows: &[NewRow<'_>]) -> sqlx::Result<Vec<Position>> {
     let mut positions = Vec::with_capacity(rows.len());
@@ -50,18 +65,26 @@ pub(super) async fn insert(connection: &mut SqliteConnection, rows: &[NewRow<'_>
     Ok(positions)
 }
 
-/// All events after `after`, up to `up_to`.
-pub(super) async fn page(connection: &mut SqliteConnection, after: Position, up_to: Position) -> Result<Batch, Error> {
-    let (packed,): (Option<String>,) = sqlx::query_as(
+/// All events after `after`, up to `up_to`; none if one of `expected` is not in its place.
+pub(super) async fn page(
+    connection: &mut SqliteConnection,
+    after: Position,
+    up_to: Position,
+    expected: &Expected,
+) -> Result<Batch, Error> {
+    let page = sqlx::query_as(
         "SELECT group_concat(concat_ws(char(30), position, hex(event_id), event_type, event_version, aggregate_type, \
                 aggregate_id, aggregate_version, event_timestamp, ifnull(user_id, ''), ifnull(correlation_id, ''), \
                 ifnull(causation_id, ''), ifnull(metadata, ''), event_data), char(30)) \
-         FROM (SELECT * FROM events WHERE position > ? AND position <= ? ORDER BY position)",
-    )
-    .bind(after.to_sql())
-    .bind(up_to.to_sql())
-    .fetch_one(connection)
-    .await?;
+         FROM (SELECT * FROM events WHERE position > ? AND position <= ? \
+               AND (? = 0 OR EXISTS (SELECT 1 FROM events WHERE position = ? AND event_id = ?)) \
+               AND (? = 0 OR EXISTS (SELECT 1 FROM events WHERE position = ? AND event_id = ?)) ORDER BY position)",
+    );
+    let page = page.bind(after.to_sql()).bind(up_to.to_sql());
+    let page = expected.both().into_iter().fold(page, |page, (position, event_id)| {
+        page.bind(position.to_sql()).bind(position.to_sql()).bind(event_id)
+    });
+    let (packed,): (Option<String>,) = page.fetch_one(connection).await?;
     packed.map_or(Ok(Batch::default()), |packed| unpack(&packed))
 }
 

@@ -6,8 +6,8 @@ use fantascope::change::{
     Cells, Changes, Column, ColumnDefinition, ColumnType, Digest, Keys, Manifest, Operation, Subscription,
     TableDefinition,
 };
-use fantascope::event::Position;
-use fantascope::read_model::{Checkpoint, Commit, ReadModel, TableChanges};
+use fantascope::event::{Checkpoint, Position};
+use fantascope::read_model::{Commit, ReadModel, TableChanges};
 
 use crate::place::Place;
 

@@ -32,6 +32,7 @@ mod pages;
 mod place;
 mod refusals;
 mod replay;
+mod restored;
 mod rows;
 mod scenarios;
 #[path = "../servers/mod.rs"]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fantascope::event::{Batch, ImportedEvent, Position};
+use fantascope::event::{Batch, Checkpoint, ImportedEvent, Position};
 use fantascope::limits::Limits;
 use fantascope::store::Store;
 use serde_json::json;
@@ -43,15 +43,15 @@ async fn read(place: &Place, batch_events_max: usize, batch_bytes_max: usize) ->
     let head = store.refresh_head().await.unwrap();
     assert_eq!(head, Position(EVENTS));
     let (mut events, mut longest, mut largest) = (Vec::new(), 0, 0);
-    let mut at = Position::START;
-    while at < head {
+    let mut at = Checkpoint::START;
+    while at.position < head {
         let page = store.page(at, head).await.unwrap();
-        assert!(page.after == at && page.up_to > at, "pages follow each other");
-        assert!(page.events.positions.iter().all(|&position| page.after.0 < position && position <= page.up_to.0));
+        assert!(page.after == at && page.up_to > at.position, "pages follow each other");
+        assert!(page.events.positions.iter().all(|&position| at.position.0 < position && position <= page.up_to.0));
         longest = longest.max(page.events.len());
         largest = largest.max(page.events.payload_bytes());
         events.extend((0..page.events.len()).map(|row| line(&page.events, row)));
-        at = page.up_to;
+        at = page.end();
     }
     (events, longest, largest)
 }

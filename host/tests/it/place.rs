@@ -79,6 +79,11 @@ impl Place {
         Self { folder: tempfile::tempdir().unwrap(), limits, url }
     }
 
+    /// One in the database at `url`, which is there.
+    pub(crate) fn in_database(url: &str) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), limits: Limits::default(), url: url.to_owned() }
+    }
+
     /// Another folder on the same database.
     pub(crate) fn beside(&self) -> Self {
         Self { folder: tempfile::tempdir().unwrap(), limits: self.limits.clone(), url: self.url.clone() }
@@ -137,7 +142,7 @@ impl Place {
         let sandbox = self.sandbox();
         let admitted: Vec<Admitted> = guests.iter().map(|name| sandbox.admit(&guest(name)).unwrap()).collect();
         let upcasters = admitted.iter().filter_map(|admitted| match &admitted.kind {
-            Kind::Upcaster(plugin) => Some(plugin.clone()),
+            Kind::Upcaster(plugin) => Some((admitted.digest, plugin.clone())),
             Kind::Projection(_) => None,
         });
         let upcasters = Upcasters::new(upcasters.collect()).unwrap();

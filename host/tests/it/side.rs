@@ -6,8 +6,8 @@ use fantascope::change::{
     Blobs, Cells, Changes, Column, ColumnDefinition, ColumnType, Digest, Keys, Manifest, Name, Operation, Subscription,
     TableDefinition,
 };
-use fantascope::event::Position;
-use fantascope::read_model::{Checkpoint, Commit, Error, Prepared, ReadModel, TableChanges, Writer};
+use fantascope::event::{Checkpoint, Position};
+use fantascope::read_model::{Commit, Error, Prepared, ReadModel, TableChanges, Writer};
 
 use crate::place::Place;
 

@@ -62,9 +62,12 @@ async fn every_nonsense_is_named_with_its_event() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_that_take_the_same_are_refused_by_name() {
     let sandbox = Place::new().sandbox();
-    let plugins = ["crooked", "schema_upcaster"].map(|name| match sandbox.admit(&guest(name)).unwrap().kind {
-        Kind::Upcaster(plugin) => plugin,
-        Kind::Projection(_) => panic!("{name} is an upcaster"),
+    let plugins = ["crooked", "schema_upcaster"].map(|name| {
+        let admitted = sandbox.admit(&guest(name)).unwrap();
+        match admitted.kind {
+            Kind::Upcaster(plugin) => (admitted.digest, plugin),
+            Kind::Projection(_) => panic!("{name} is an upcaster"),
+        }
     });
     let fault = Upcasters::new(plugins.to_vec()).unwrap_err().to_string();
     assert_eq!(fault, "upcasters `crooked` and `schema_upcaster` both take PortalPinged v1: remove one of them");

@@ -193,7 +193,8 @@ async fn who_knows_only_earlier_upcasters_folds_nothing() {
     let digest = versions.blue.prepared.digest;
     let host = &versions.read_model;
     host.lease(&id, 0, digest, 0).await.unwrap().expect("it is this host's");
-    let (set, _) = host.add_upcaster_set(Position(1), &[], NewOperation::default()).await.unwrap();
+    let set = host.change_upcasters(Position(1)).await.unwrap();
+    let (set, _) = set.record(Position(1), &[], NewOperation::default()).await.unwrap();
     let fault = host.lease(&id, 0, digest, set.number - 1).await.unwrap_err();
     assert!(matches!(fault, Error::Fenced { .. }), "{fault}");
     host.lease(&id, 0, digest, set.number).await.unwrap().expect("it is this host's");

@@ -62,6 +62,12 @@ impl Installation {
         }
     }
 
+    /// A program that comes with the server: beside it, or where programs are.
+    pub(super) fn program(&self, name: &str) -> Option<PathBuf> {
+        let beside = self.server.with_file_name(name);
+        if beside.is_file() { Some(beside) } else { find_program(&[name]) }
+    }
+
     /// A command that runs `program` in `folder`. Servers refuse to run as root, and then
     /// run as the user that their package has made.
     pub(super) fn command(&self, program: &Path, folder: &Path) -> Command {

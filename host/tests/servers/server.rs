@@ -106,6 +106,41 @@ impl Server {
         self.wait_until_it_answers().with_context(|| format!("{kind} did not start, its log ends:\n{}", self.log()))
     }
 
+    /// A copy of its data, as it is after a crash. It runs again afterwards.
+    ///
+    /// # Errors
+    /// If it can't be copied, or the server does not start.
+    pub(crate) fn copy_data(&mut self) -> anyhow::Result<TempDir> {
+        self.kill()?;
+        let copy = self.template.unfold_from(self.folder.path())?;
+        self.restart()?;
+        Ok(copy)
+    }
+
+    /// Puts `copy` in the place of its data, and starts it again.
+    ///
+    /// # Errors
+    /// As [`Server::copy_data`].
+    pub(crate) fn put_back(&mut self, copy: &TempDir) -> anyhow::Result<()> {
+        self.kill()?;
+        fs::remove_dir_all(self.folder.path().join("data"))?;
+        super::template::copy(&copy.path().join("data"), self.folder.path())?;
+        self.restart()
+    }
+
+    /// The program `name` that comes with it, if it is installed.
+    pub(crate) fn program(&self, name: &str) -> Option<PathBuf> {
+        self.template.installation.program(name)
+    }
+
+    /// A client of MariaDB that is told where the server is.
+    pub(crate) fn client(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.arg("--no-defaults").arg(format!("--user={USER}")).arg(joined("--socket=", &self.socket()));
+        command.env("MYSQL_PWD", &self.template.password);
+        command
+    }
+
     pub(crate) fn kind(&self) -> Kind {
         self.template.installation.kind
     }

@@ -95,8 +95,13 @@ impl Template {
 
     /// Puts a copy of the data into a new folder.
     pub(super) fn unfold(&self) -> anyhow::Result<TempDir> {
+        self.unfold_from(&self.folder)
+    }
+
+    /// The same with what a server has made of it, in `folder`.
+    pub(super) fn unfold_from(&self, folder: &Path) -> anyhow::Result<TempDir> {
         let place = place(self.installation.kind)?;
-        copy(&self.folder.join("data"), place.path())?;
+        copy(&folder.join("data"), place.path())?;
         self.installation.hand_over(place.path())?;
         Ok(place)
     }
@@ -162,7 +167,7 @@ pub(super) fn joined(option: &str, path: &Path) -> std::ffi::OsString {
     [option.as_ref(), path.as_os_str()].into_iter().collect()
 }
 
-fn copy(from: &Path, into: &Path) -> anyhow::Result<()> {
+pub(super) fn copy(from: &Path, into: &Path) -> anyhow::Result<()> {
     run(Command::new("cp").args(["-a", "--reflink=auto"]).arg(from).arg(into))
 }
 

@@ -1,0 +1,429 @@
+//! The database is restored to an older state, while hosts run or while none does: no event is
+//! skipped, and none is folded twice. What can't be told apart is stopped by name.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fantascope::database::Database;
+use fantascope::event::{NewEvent, Position};
+use fantascope::guest::Kind as PluginKind;
+use fantascope::limits::Limits;
+use fantascope::projection::{Phase, Projections, Resources, Status, Upcasters, sandboxed};
+use fantascope::read_model::ReadModel;
+use fantascope::store::{Error, Expected, Filter, Store};
+use serde_json::json;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection};
+use uuid::Uuid;
+
+use crate::dice::Dice;
+use crate::outage::server;
+use crate::place::{Place, Raw};
+use crate::servers::{Durability, Kind, Server};
+use crate::stage::{POLICY, Stage, slides};
+
+/// Longer than anything takes here; what hangs fails instead of waiting for ever.
+const HANGS: Duration = Duration::from_secs(90);
+
+/// Events of one append.
+const AT_ONCE: usize = 7;
+
+fn rounds() -> usize {
+    if std::env::var_os("FANTASCOPE_SOAK").is_some() { 50 } else { 3 }
+}
+
+/// Appends up to `most` events, each as often as it takes, and gives their ids.
+async fn append(store: &Store, dice: &mut Dice, most: usize) -> Vec<Uuid> {
+    let mut ids = Vec::new();
+    let count = 1 + dice.below(most);
+    while ids.len() < count {
+        let some: Vec<Uuid> = (0..1 + dice.below(AT_ONCE)).map(|_| Uuid::now_v7()).collect();
+        let event = |&id: &Uuid| -> NewEvent {
+            let event = json!({ "event_id": id, "event_type": "Slide", "event_data": { "n": dice.below(100) } });
+            serde_json::from_value(event).unwrap()
+        };
+        let events: Vec<NewEvent> = some.iter().map(event).collect();
+        let aggregate = format!("s-{}", dice.below(5));
+        loop {
+            match store.append("Show", &aggregate, Expected::Any, events.clone()).await {
+                Ok(_) => break,
+                Err(fault) if fault.is_away() => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(fault) => panic!("{fault}"),
+            }
+        }
+        ids.extend(some);
+    }
+    ids
+}
+
+/// What the events of the store add up to, read by somebody who has not read it before.
+async fn folded(place: &Place) -> BTreeMap<String, (i64, i64)> {
+    let mut sums: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+    for event in place.store().await.events(&Filter::default(), 1_000_000).await.unwrap() {
+        let data: serde_json::Value = serde_json::from_str(event.event_data.get()).unwrap();
+        let sum = sums.entry(event.aggregate_id).or_default();
+        *sum = (sum.0 + 1, sum.1 + data["n"].as_i64().unwrap());
+    }
+    sums
+}
+
+/// How the versions stand at every host.
+fn standing(stages: &[Stage]) -> Vec<Vec<Status>> {
+    let statuses = |stage: &Stage| stage.deployments.projections().board().statuses(stage.store.head());
+    stages.iter().map(statuses).collect()
+}
+
+/// Waits until the rows are what the events add up to.
+async fn come_true(stages: &[Stage], what: &str) {
+    let expected = folded(&stages[0].place).await;
+    let mut found = BTreeMap::new();
+    let wait = async {
+        loop {
+            found = stages[0].shown().await;
+            if found == expected {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if tokio::time::timeout(HANGS, wait).await.is_err() {
+        panic!("{what}: {found:?} is shown, {expected:?} is stored; {:#?}", standing(stages));
+    }
+}
+
+async fn hosts(place: Place, count: usize) -> Vec<Stage> {
+    let mut stages = vec![Stage::open(place, POLICY).await];
+    while stages.len() < count {
+        stages.push(stages[0].beside().await);
+    }
+    stages
+}
+
+/// Hosts go on over a server that is stopped, put back to what its files were, and started again.
+async fn restored_from_files(kind: Kind, count: usize) {
+    let Some(mut server) = server(kind, Durability::Full) else { return };
+    let mut dice = Dice::new();
+    println!("{dice}");
+    let place = Place::on_server(&server.url(kind.administration()), Limits::default());
+    let stages = hosts(place, count).await;
+    append(&stages[0].store, &mut dice, 40).await;
+    stages[0].deploy(slides(1, "plain", 0)).await.unwrap();
+    for round in 0..rounds() {
+        append(&stages[dice.below(count)].store, &mut dice, 40).await;
+        if dice.percent(50) {
+            come_true(&stages, &format!("round {round}, before")).await;
+        }
+        let copy = server.copy_data().unwrap();
+        append(&stages[dice.below(count)].store, &mut dice, 60).await;
+        if dice.percent(70) {
+            come_true(&stages, &format!("round {round}, what will be lost")).await;
+        }
+        server.put_back(&copy).unwrap();
+        append(&stages[dice.below(count)].store, &mut dice, 80).await;
+        come_true(&stages, &format!("round {round}, restored")).await;
+    }
+    for stage in stages {
+        stage.deployments.drain().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_goes_on_over_a_postgres_whose_files_were_put_back() {
+    restored_from_files(Kind::Postgres, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hosts_go_on_over_a_postgres_whose_files_were_put_back() {
+    restored_from_files(Kind::Postgres, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_goes_on_over_a_mariadb_whose_files_were_put_back() {
+    restored_from_files(Kind::MariaDb, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hosts_go_on_over_a_mariadb_whose_files_were_put_back() {
+    restored_from_files(Kind::MariaDb, 2).await;
+}
+
+/// Puts what `copy` holds in the place of what is in the file at `place`, in one transaction, as
+/// `.restore` of the shell does it.
+async fn restore_in_place(place: &Place, copy: &Path) {
+    let path = place.url().strip_prefix("sqlite:").unwrap();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).foreign_keys(false);
+    let mut connection = options.busy_timeout(HANGS).connect().await.unwrap();
+    let run = async |connection: &mut SqliteConnection, sql: String| {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.unwrap();
+    };
+    run(&mut connection, format!("ATTACH '{}' AS copy", copy.display())).await;
+    run(&mut connection, "BEGIN IMMEDIATE".to_owned()).await;
+    let objects = "SELECT type, name, sql FROM main.sqlite_schema WHERE type IN ('table', 'trigger') \
+                   AND (name NOT LIKE 'sqlite_%' OR name = 'sqlite_sequence') ORDER BY type DESC";
+    let objects: Vec<(String, String, String)> = sqlx::query_as(objects).fetch_all(&mut connection).await.unwrap();
+    let triggers = objects.iter().filter(|(of_type, ..)| of_type == "trigger");
+    for (_, name, _) in triggers.clone() {
+        run(&mut connection, format!("DROP TRIGGER {name}")).await;
+    }
+    for (_, name, _) in objects.iter().filter(|(of_type, ..)| of_type == "table") {
+        let sql = format!("DELETE FROM main.\"{name}\"; INSERT INTO main.\"{name}\" SELECT * FROM copy.\"{name}\"");
+        run(&mut connection, sql).await;
+    }
+    for (.., sql) in triggers {
+        run(&mut connection, sql.clone()).await;
+    }
+    run(&mut connection, "COMMIT".to_owned()).await;
+    connection.close().await.unwrap();
+}
+
+async fn copy_of_file(place: &Place, name: &str) -> std::path::PathBuf {
+    let copy = place.path(name);
+    let mut connection: SqliteConnection =
+        sqlx::sqlite::SqliteConnectOptions::new().filename(place.url().strip_prefix("sqlite:").unwrap()).connect().await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!("VACUUM INTO '{}'", copy.display()))).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    copy
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_go_on_over_a_file_that_was_restored_in_place() {
+    let mut dice = Dice::new();
+    println!("{dice}");
+    for count in [1, 2] {
+        let stages = hosts(Place::on_file(), count).await;
+        append(&stages[0].store, &mut dice, 40).await;
+        stages[0].deploy(slides(1, "plain", 0)).await.unwrap();
+        for round in 0..rounds() {
+            append(&stages[dice.below(count)].store, &mut dice, 40).await;
+            if dice.percent(50) {
+                come_true(&stages, &format!("{count} hosts, round {round}, before")).await;
+            }
+            let copy = copy_of_file(&stages[0].place, &format!("copy-{round}")).await;
+            append(&stages[dice.below(count)].store, &mut dice, 60).await;
+            if dice.percent(70) {
+                come_true(&stages, &format!("{count} hosts, round {round}, what will be lost")).await;
+            }
+            restore_in_place(&stages[0].place, &copy).await;
+            append(&stages[dice.below(count)].store, &mut dice, 80).await;
+            come_true(&stages, &format!("{count} hosts, round {round}, restored")).await;
+        }
+        for stage in stages {
+            stage.deployments.drain().await;
+        }
+    }
+}
+
+/// Whoever has the file open goes on writing to what nobody will ever read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_does_not_go_on_with_a_file_that_was_replaced() {
+    let stage = Stage::open(Place::on_file(), POLICY).await;
+    let mut dice = Dice::new();
+    append(&stage.store, &mut dice, 10).await;
+    let copy = copy_of_file(&stage.place, "copy").await;
+    std::fs::rename(copy, stage.place.url().strip_prefix("sqlite:").unwrap()).unwrap();
+    let event: NewEvent = serde_json::from_value(json!({ "event_type": "Slide", "event_data": { "n": 1 } })).unwrap();
+    let fault = stage.store.append("Show", "s-1", Expected::Any, vec![event]).await.unwrap_err().to_string();
+    assert!(fault.contains("replaced while this program ran"), "{fault}");
+    let fault = stage.store.refresh_head().await.unwrap_err().to_string();
+    assert!(fault.contains("start it anew"), "{fault}");
+}
+
+/// Runs a program to its end.
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The programs that write a dump and read it again; none if they are not installed.
+fn dump_programs(server: &Server) -> Option<[std::path::PathBuf; 2]> {
+    let names = match server.kind() {
+        Kind::Postgres => ["pg_dump", "pg_restore"],
+        Kind::MariaDb => ["mariadb-dump", "mariadb"],
+    };
+    let found = names.map(|name| server.program(name));
+    match found {
+        [Some(dump), Some(restore)] => Some([dump, restore]),
+        _ => {
+            println!("skipped: {} and {} are not installed", names[0], names[1]);
+            None
+        }
+    }
+}
+
+/// A dump of the database `shop` of `server`.
+fn dump(server: &Server, program: &Path, into: &Path) {
+    match server.kind() {
+        Kind::Postgres => run(Command::new(program).args(["-Fc", "-f"]).arg(into).arg(server.url("shop"))),
+        Kind::MariaDb => {
+            let mut command = server.client(program);
+            run(command.args(["--single-transaction", "--triggers", "--result-file"]).arg(into).arg("shop"));
+        }
+    }
+}
+
+/// Drops `shop`, and makes it anew from the dump. `halfway` is called while it is less than whole.
+async fn restore(server: &Server, program: &Path, from: &Path, halfway: impl AsyncFnOnce()) {
+    let raw = Raw(Database::at(&server.url(server.kind().administration())).await.unwrap());
+    let drop = raw.dialect().pick("", "DROP DATABASE shop WITH (FORCE)", "DROP DATABASE shop");
+    outside(&raw, drop).await;
+    outside(&raw, raw.dialect().pick("", "CREATE DATABASE shop", "CREATE DATABASE shop CHARACTER SET utf8mb4")).await;
+    match server.kind() {
+        Kind::Postgres => {
+            let part = |section: &str| {
+                let mut command = Command::new(program);
+                command.arg("-d").arg(server.url("shop")).arg(format!("--section={section}")).arg(from);
+                run(&mut command);
+            };
+            part("pre-data");
+            part("data");
+            halfway().await;
+            part("post-data");
+        }
+        Kind::MariaDb => {
+            halfway().await;
+            run(server.client(program).arg("shop").stdin(std::fs::File::open(from).unwrap()));
+        }
+    }
+}
+
+/// Runs a statement that no transaction may hold.
+async fn outside(raw: &Raw, sql: &str) {
+    crate::outage::outside(raw, sql).await;
+}
+
+/// A dump is put in the place of a database that hosts work on. They keep off what is half of it,
+/// and when they are started anew everything is there.
+async fn restored_from_dump(kind: Kind, count: usize) {
+    let Some(server) = server(kind, Durability::None) else { return };
+    let Some([dumper, restorer]) = dump_programs(&server) else { return };
+    let mut dice = Dice::new();
+    println!("{dice}");
+    let folder = tempfile::tempdir().unwrap();
+    let raw = Raw(Database::at(&server.url(kind.administration())).await.unwrap());
+    outside(&raw, "CREATE DATABASE shop").await;
+    for round in 0..rounds().min(10) {
+        let mut stages = hosts(Place::in_database(&server.url("shop")), count).await;
+        if round == 0 {
+            stages[0].deploy(slides(1, "plain", 0)).await.unwrap();
+        }
+        append(&stages[dice.below(count)].store, &mut dice, 60).await;
+        let file = folder.path().join(format!("dump-{round}"));
+        dump(&server, &dumper, &file);
+        append(&stages[dice.below(count)].store, &mut dice, 60).await;
+        if dice.percent(70) {
+            come_true(&stages, &format!("round {round}, what will be lost")).await;
+        }
+        let answered = std::sync::Mutex::new(Vec::new());
+        let kept_off = async || {
+            for stage in &stages {
+                let id = Uuid::now_v7();
+                let event = json!({ "event_id": id, "event_type": "Slide", "event_data": { "n": 1 } });
+                let event: NewEvent = serde_json::from_value(event).unwrap();
+                if stage.store.append("Show", "s-1", Expected::Any, vec![event]).await.is_ok() {
+                    answered.lock().unwrap().push(id);
+                }
+            }
+        };
+        restore(&server, &restorer, &file, kept_off).await;
+        assert!(answered.lock().unwrap().is_empty(), "half of a database took events");
+        for stage in &stages {
+            let fault = stage.store.refresh_head().await.unwrap_err().to_string();
+            assert!(fault.contains("start it anew"), "{fault}");
+        }
+        for stage in stages.drain(..) {
+            stage.deployments.drain().await;
+        }
+        let stages = hosts(Place::in_database(&server.url("shop")), count).await;
+        append(&stages[dice.below(count)].store, &mut dice, 80).await;
+        come_true(&stages, &format!("round {round}, restored")).await;
+        for stage in stages {
+            stage.deployments.drain().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_keep_off_a_postgres_that_is_restored_from_a_dump() {
+    restored_from_dump(Kind::Postgres, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_keep_off_a_mariadb_that_is_restored_from_a_dump() {
+    restored_from_dump(Kind::MariaDb, 2).await;
+}
+
+/// Read models that are not restored with their store know of events that are not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_know_of_lost_events_are_not_gone_on_with() {
+    let (events, rows) = (Place::on_file(), Place::on_file());
+    let PluginKind::Projection(plugin) = rows.sandbox().admit(&slides(1, "plain", 0)).unwrap().kind else {
+        panic!("slides are a projection")
+    };
+    let open = async || {
+        let store = Store::open(&events.database().await, &events.limits).await.unwrap();
+        let projections = Projections::new(Resources {
+            store: store.clone(),
+            read_model: ReadModel::open(&rows.database().await).await.unwrap(),
+            upcasters: Upcasters::new(Vec::new()).unwrap(),
+            limits: events.limits.clone(),
+            poll: Duration::from_millis(5),
+        });
+        let digest = fantascope::guest::digest(b"any");
+        let id = projections.start(Arc::clone(&plugin.manifest), digest, sandboxed(plugin.clone())).await.unwrap();
+        (store, projections, id)
+    };
+    let fails = async |store: &Store, projections: &Projections, id| {
+        let failed = async {
+            loop {
+                let status = projections.board().status(id, store.head()).unwrap();
+                if status.phase == Phase::Failed {
+                    return status.error.unwrap();
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let error = tokio::time::timeout(HANGS, failed).await.expect("it is stopped by name");
+        assert_eq!(error.code, "history_changed", "{error:?}");
+    };
+    let mut dice = Dice::new();
+    let (store, projections, id) = open().await;
+    append(&store, &mut dice, 30).await;
+    let copy = copy_of_file(&events, "copy").await;
+    append(&store, &mut dice, 30).await;
+    projections.caught_up().await;
+    restore_in_place(&events, &copy).await;
+    append(&store, &mut dice, 90).await;
+    fails(&store, &projections, &id).await;
+    projections.drain().await;
+    let (store, projections, id) = open().await;
+    fails(&store, &projections, &id).await;
+    projections.drain().await;
+}
+
+/// A reader is told, whatever it was at.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_is_told_that_the_history_is_another_one() {
+    let place = Place::on_file();
+    let store = place.store().await;
+    let mut dice = Dice::new();
+    append(&store, &mut dice, 30).await;
+    let copy = copy_of_file(&place, "copy").await;
+    let before = store.refresh_head().await.unwrap();
+    append(&store, &mut dice, 30).await;
+    let head = store.refresh_head().await.unwrap();
+    let page = store.page(Position::START, head).await.unwrap();
+    assert_eq!(page.end().position, head);
+    let lineage = store.lineage();
+    restore_in_place(&place, &copy).await;
+    assert!(matches!(store.page(page.end(), Position(head.0 + 10)).await, Err(Error::Restored { .. })));
+    assert!(matches!(store.page(Position::START, head).await, Err(Error::HistoryChanged { .. })));
+    assert_eq!(store.head(), before, "the head goes back");
+    assert_ne!(store.lineage(), lineage);
+    assert!(matches!(store.page(page.end(), head).await, Err(Error::Restored { .. })));
+    append(&store, &mut dice, 90).await;
+    let now = store.refresh_head().await.unwrap();
+    assert!(now <= head || matches!(store.page(page.end(), now).await, Err(Error::HistoryChanged { .. })));
+    assert_eq!(store.page(Position::START, now).await.unwrap().end().position, now);
+}
