@@ -71,6 +71,12 @@ impl Database {
         Self::open(&address, &Connections::default()).await
     }
 
+    /// # Errors
+    /// If it is not the database any more that was opened: it was dropped, restored or replaced.
+    pub fn expect_same(&self) -> sqlx::Result<()> {
+        self.identity.expect()
+    }
+
     /// What it is called in messages.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -142,7 +142,8 @@ impl Deployments {
             .install(set, async |position| {
                 let change = read_model.change_upcasters(position).await?;
                 let effective_after = farthest(&store, position, &change.ahead).await;
-                let effective_after = effective_after.map_err(|fault| ReadModelError::Tail { reason: fault.to_string() })?;
+                let effective_after =
+                    effective_after.map_err(|fault| ReadModelError::Tail { reason: fault.to_string() })?;
                 let (set, noted) = change.record(effective_after, &digests, operation).await?;
                 number = noted;
                 Ok((set.number, set.effective_after))

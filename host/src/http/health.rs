@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::state::Shared;
 use super::{Code, Problem};
+use crate::database::Database;
 
 /// A database that takes longer to answer than this is as good as gone.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -51,8 +52,8 @@ pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Result<Json<Heal
     let store = tokio::time::timeout(ANSWER_TIMEOUT, shared.api.store.refresh_head());
     let read_model = tokio::time::timeout(ANSWER_TIMEOUT, shared.api.read_model.versions());
     let (store, read_model) = tokio::join!(store, read_model);
-    reasons.extend(reason("the event store", store));
-    reasons.extend(reason("the database of the read models", read_model));
+    reasons.extend(reason("the event store", shared.api.store.database(), store));
+    reasons.extend(reason("the database of the read models", shared.api.read_model.database(), read_model));
     if reasons.is_empty() {
         return Ok(Health::new("ready"));
     }
@@ -61,10 +62,14 @@ pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Result<Json<Heal
 
 fn reason<T, E: std::fmt::Display>(
     what: &str,
+    database: &Database,
     answer: Result<Result<T, E>, tokio::time::error::Elapsed>,
 ) -> Option<String> {
     match answer {
         Ok(Ok(_)) => None,
+        Ok(Err(_)) if database.expect_same().is_err() => Some(format!(
+            "{what} was dropped, restored or replaced while the host ran: start the host anew once all of it is there"
+        )),
         Ok(Err(fault)) => {
             // What the database says may name files and statements: it is for the log alone.
             tracing::debug!("{what} is not ready: {fault}");
@@ -79,7 +84,6 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::database::Database;
     use crate::deployment::{Deployments, Foundation, Policy};
     use crate::guest::{Sandbox, Settings};
     use crate::http::Api;

@@ -104,9 +104,14 @@ async fn follow(
 
 async fn send_all(shared: &Shared, mut filter: Filter, sender: &mpsc::Sender<Result<Event, Infallible>>) {
     let store = &shared.api.store;
+    let lineage = store.lineage();
     loop {
         let read = async {
             let head = store.wait_beyond(filter.after, POLL).await?;
+            if store.lineage() != lineage {
+                // What was sent may not be there any more, and what is there not have been sent.
+                return Err(Error::Restored { head });
+            }
             filter.up_to = Some(head);
             Ok::<_, Error>((head, store.events(&filter, EVENTS_PER_READ).await?))
         };

@@ -44,11 +44,7 @@ impl UpcasterSet {
     ///
     /// # Errors
     /// If two take the same, or events would be upcast for ever.
-    pub fn new(
-        number: u32,
-        effective_after: Position,
-        plugins: Vec<(Digest, UpcasterPlugin)>,
-    ) -> Result<Self, Error> {
+    pub fn new(number: u32, effective_after: Position, plugins: Vec<(Digest, UpcasterPlugin)>) -> Result<Self, Error> {
         let (digests, plugins): (Vec<Digest>, Vec<UpcasterPlugin>) = plugins.into_iter().unzip();
         let sandboxed = |plugin: UpcasterPlugin| {
             let manifest = Arc::clone(&plugin.manifest);
@@ -190,13 +186,12 @@ mod tests {
 
     #[test]
     fn a_later_set_takes_over_at_its_position_for_those_that_were_begun_before() {
-        let set =
-            |number, effective_after| UpcasterSet {
-                number,
-                effective_after: Position(effective_after),
-                digests: Vec::new(),
-                thread: None,
-            };
+        let set = |number, effective_after| UpcasterSet {
+            number,
+            effective_after: Position(effective_after),
+            digests: Vec::new(),
+            thread: None,
+        };
         let upcasters = Upcasters::of_sets(vec![set(1, 0), set(2, 100), set(3, 250)]);
         let check = |base: u32, after: u64, number: u32, next: Option<u64>| {
             let (found, until) = upcasters.at(base, Position(after)).expect("a set");

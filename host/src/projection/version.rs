@@ -348,10 +348,12 @@ impl Version {
         // It may have rested, or waited, when it was to hand over.
         self.around.leases.hand_over_but(&self.around.read_model, &self.id, &wanted, count).await?;
         let mut runs = JoinSet::new();
-        let sets = self.around.pages.upcasters().latest();
+        let latest = self.around.pages.upcasters().latest();
+        // A trial has no sets of its own.
+        let sets = if self.around.leases.is_shared() { latest } else { 0 }..=latest;
         let losses = self.around.read_model.losses();
         for &number in &wanted {
-            let leased = self.around.read_model.lease(&self.id, number, self.code.digest, sets).await?;
+            let leased = self.around.read_model.lease(&self.id, number, self.code.digest, sets.clone()).await?;
             let Some(prepared) = leased else { continue };
             self.around.leases.holds((self.id.clone(), number), prepared.epoch);
             let instance = self.arrived();
@@ -431,7 +433,13 @@ impl Version {
         Ok(Run {
             partition,
             instance,
-            feed: Feed::new(around.pages.clone(), around.tail.clone(), record.upcasters, prepared.checkpoint.without_gap(), until),
+            feed: Feed::new(
+                around.pages.clone(),
+                around.tail.clone(),
+                record.upcasters,
+                prepared.checkpoint.without_gap(),
+                until,
+            ),
             rows: RowSource::new(around.read_model.clone(), self.id.clone(), &manifest.tables, &limits, begun_now),
             read_model: around.read_model.clone(),
             prepared: prepared.clone(),

@@ -5,6 +5,7 @@
 //! depends on that being known in time: commits are fenced by the epoch of the checkpoint,
 //! which grows with every owner.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -224,18 +225,18 @@ impl ReadModel {
     }
 
     /// Takes a partition of a version over: the commits of whoever held it fail from now on.
-    /// Gives nothing if another host that is alive holds it. `sets` is the number of the last
-    /// set of upcasters that this host knows of.
+    /// Gives nothing if another host that is alive holds it. The number of the last set of
+    /// upcasters must be one of `sets`.
     ///
     /// # Errors
-    /// [`Error::UnknownVersion`] if it is not there; [`Error::Fenced`] if a later set of
+    /// [`Error::UnknownVersion`] if it is not there; [`Error::Fenced`] if another set of
     /// upcasters is in force, which must be known first.
     pub async fn lease(
         &self,
         id: &VersionId,
         partition: u32,
         digest: Digest,
-        sets: u32,
+        sets: RangeInclusive<u32>,
     ) -> Result<Option<Prepared>, Error> {
         let mut transaction = self.database.begin(Durability::Full).await?;
         let now = self.dialect().now();
@@ -261,7 +262,7 @@ impl ReadModel {
         // Whoever adds a set raises the epochs: it did so before the row above was taken, and is
         // seen here, or it takes it away again.
         let latest = query("SELECT coalesce(max(number), 0) AS number FROM fantascope_upcaster_sets");
-        if latest.one(&mut transaction).await?.number("number")? > sets {
+        if !sets.contains(&latest.one(&mut transaction).await?.number("number")?) {
             return Err(Error::Fenced { id: id.clone() });
         }
         transaction.commit().await?;

@@ -77,7 +77,7 @@ impl ReadModel {
                 self.create(manifest, &NewVersion::plain(digest), operation).await?.0
             }
         };
-        self.lease(&id, 0, digest, u32::MAX).await?.ok_or(Error::Fenced { id })
+        self.lease(&id, 0, digest, 0..=u32::MAX).await?.ok_or(Error::Fenced { id })
     }
 
     /// Makes the tables of a new version, or of a new generation of one that is there.

@@ -15,7 +15,7 @@ use super::import::{self, ImportFault};
 use super::insert::{NewRow, insert};
 use super::known::Known;
 use super::redo::{self, Redo};
-use crate::database::{Database, Dialect, Error as DatabaseError, Durability, Outage, is_lost, is_passing, is_taken};
+use crate::database::{Database, Dialect, Durability, Error as DatabaseError, Outage, is_lost, is_passing, is_taken};
 use crate::event::{Checkpoint, ImportedEvent, Invalid, NewEvent, Position, StoredEvent, Timestamp};
 
 /// Appends that go into one transaction, and so share one sync to disk.

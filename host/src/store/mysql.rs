@@ -229,9 +229,10 @@ pub(super) async fn page(
          AND (? = 0 OR EXISTS (SELECT 1 FROM events b WHERE b.position = ? AND b.event_id = ?)) ORDER BY position",
     );
     let page = page.bind(after.to_sql()).bind(up_to.to_sql());
-    let page = expected.both().into_iter().fold(page, |page, (position, event_id)| {
-        page.bind(position.to_sql()).bind(position.to_sql()).bind(event_id)
-    });
+    let page = expected
+        .both()
+        .into_iter()
+        .fold(page, |page, (position, event_id)| page.bind(position.to_sql()).bind(position.to_sql()).bind(event_id));
     let mut rows = page.fetch(connection);
     while let Some(row) = rows.next().await {
         if !columns.push_within(&fields(&row?)?)? {

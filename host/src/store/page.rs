@@ -82,7 +82,12 @@ impl Store {
     }
 
     /// The same, where only `expected` need be in its place.
-    pub(super) async fn read_page(&self, after: Checkpoint, ceiling: Position, expected: &Expected) -> Result<Page, Error> {
+    pub(super) async fn read_page(
+        &self,
+        after: Checkpoint,
+        ceiling: Position,
+        expected: &Expected,
+    ) -> Result<Page, Error> {
         let mut connection = self.database.read().await?;
         let mut from = after.position;
         if self.database.dialect() == Dialect::Sqlite {

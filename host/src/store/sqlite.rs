@@ -81,9 +81,10 @@ pub(super) async fn page(
                AND (? = 0 OR EXISTS (SELECT 1 FROM events WHERE position = ? AND event_id = ?)) ORDER BY position)",
     );
     let page = page.bind(after.to_sql()).bind(up_to.to_sql());
-    let page = expected.both().into_iter().fold(page, |page, (position, event_id)| {
-        page.bind(position.to_sql()).bind(position.to_sql()).bind(event_id)
-    });
+    let page = expected
+        .both()
+        .into_iter()
+        .fold(page, |page, (position, event_id)| page.bind(position.to_sql()).bind(position.to_sql()).bind(event_id));
     let (packed,): (Option<String>,) = page.fetch_one(connection).await?;
     packed.map_or(Ok(Batch::default()), |packed| unpack(&packed))
 }

@@ -22,7 +22,7 @@ use crate::dice::Dice;
 use crate::outage::server;
 use crate::place::{Place, Raw};
 use crate::servers::{Durability, Kind, Server};
-use crate::stage::{POLICY, Stage, slides};
+use crate::stage::{POLICY, Stage, slides, turner};
 
 /// Longer than anything takes here; what hangs fails instead of waiting for ever.
 const HANGS: Duration = Duration::from_secs(90);
@@ -31,7 +31,7 @@ const HANGS: Duration = Duration::from_secs(90);
 const AT_ONCE: usize = 7;
 
 fn rounds() -> usize {
-    if std::env::var_os("FANTASCOPE_SOAK").is_some() { 50 } else { 3 }
+    if std::env::var_os("FANTASCOPE_SOAK").is_some() { 50 } else { 2 }
 }
 
 /// Appends up to `most` events, each as often as it takes, and gives their ids.
@@ -180,8 +180,11 @@ async fn restore_in_place(place: &Place, copy: &Path) {
 
 async fn copy_of_file(place: &Place, name: &str) -> std::path::PathBuf {
     let copy = place.path(name);
-    let mut connection: SqliteConnection =
-        sqlx::sqlite::SqliteConnectOptions::new().filename(place.url().strip_prefix("sqlite:").unwrap()).connect().await.unwrap();
+    let mut connection: SqliteConnection = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(place.url().strip_prefix("sqlite:").unwrap())
+        .connect()
+        .await
+        .unwrap();
     sqlx::raw_sql(AssertSqlSafe(format!("VACUUM INTO '{}'", copy.display()))).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     copy
@@ -426,4 +429,68 @@ async fn a_reader_is_told_that_the_history_is_another_one() {
     let now = store.refresh_head().await.unwrap();
     assert!(now <= head || matches!(store.page(page.end(), now).await, Err(Error::HistoryChanged { .. })));
     assert_eq!(store.page(Position::START, now).await.unwrap().end().position, now);
+}
+
+/// Sums of `n`, tenfold for what comes behind `after`.
+async fn folded_tenfold(place: &Place, after: Position) -> BTreeMap<String, (i64, i64)> {
+    let mut sums: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+    for event in place.store().await.events(&Filter::default(), 1_000_000).await.unwrap() {
+        let data: serde_json::Value = serde_json::from_str(event.event_data.get()).unwrap();
+        let factor = if event.position > after { 10 } else { 1 };
+        let sum = sums.entry(event.aggregate_id).or_default();
+        *sum = (sum.0 + 1, sum.1 + factor * data["n"].as_i64().unwrap());
+    }
+    sums
+}
+
+async fn becomes(stage: &Stage, what: &str, expected: BTreeMap<String, (i64, i64)>) {
+    let mut found = BTreeMap::new();
+    let wait = async {
+        loop {
+            found = stage.shown().await;
+            if found == expected {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(tokio::time::timeout(HANGS, wait).await.is_ok(), "{what}: {found:?} is shown, not {expected:?}");
+}
+
+/// A build that is retired, or folded another history, does not say how far this one was read.
+#[tokio::test(flavor = "multi_thread")]
+async fn upcasters_hold_from_where_the_store_is() {
+    let stage = Stage::open(Place::on_file(), POLICY).await;
+    stage.append(10).await;
+    stage.deploy(slides(1, "plain", 0)).await.unwrap();
+    stage.deploy(slides(2, "plain", 0)).await.unwrap();
+    stage.reaches("v2", Phase::Following).await;
+    stage.reaches("v1", Phase::Following).await;
+    stage.deployments.cancel("slides", Some("v2".parse().unwrap()), "tester").await.unwrap();
+    let far = "UPDATE fantascope_checkpoints SET position = 1000, event_position = 1000 WHERE version = 2";
+    assert_eq!(stage.place.raw().await.run(far).await.unwrap(), 1);
+    stage.deploy(turner(1, 10)).await.unwrap();
+    let set = stage.read_model.upcaster_sets().await.unwrap().pop().unwrap();
+    assert_eq!(set.effective_after, Position(50));
+    append(&stage.store, &mut Dice::new(), 40).await;
+    becomes(&stage, "with the upcaster", folded_tenfold(&stage.place, set.effective_after).await).await;
+    stage.deployments.drain().await;
+}
+
+/// The sets of upcasters are restored with the read models.
+#[tokio::test(flavor = "multi_thread")]
+async fn upcasters_are_those_that_were_restored() {
+    let stage = Stage::open(Place::on_file(), POLICY).await;
+    let mut dice = Dice::new();
+    stage.append(10).await;
+    stage.deploy(slides(1, "plain", 0)).await.unwrap();
+    stage.reaches("v1", Phase::Following).await;
+    let copy = copy_of_file(&stage.place, "copy").await;
+    stage.deploy(turner(1, 10)).await.unwrap();
+    append(&stage.store, &mut dice, 40).await;
+    becomes(&stage, "with the upcaster", folded_tenfold(&stage.place, Position(50)).await).await;
+    restore_in_place(&stage.place, &copy).await;
+    append(&stage.store, &mut dice, 40).await;
+    becomes(&stage, "without it", folded(&stage.place).await).await;
+    stage.deployments.drain().await;
 }

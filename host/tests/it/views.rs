@@ -192,10 +192,10 @@ async fn who_knows_only_earlier_upcasters_folds_nothing() {
     let id = versions.blue.prepared.id.clone();
     let digest = versions.blue.prepared.digest;
     let host = &versions.read_model;
-    host.lease(&id, 0, digest, 0).await.unwrap().expect("it is this host's");
+    host.lease(&id, 0, digest, 0..=0).await.unwrap().expect("it is this host's");
     let set = host.change_upcasters(Position(1)).await.unwrap();
     let (set, _) = set.record(Position(1), &[], NewOperation::default()).await.unwrap();
-    let fault = host.lease(&id, 0, digest, set.number - 1).await.unwrap_err();
+    let fault = host.lease(&id, 0, digest, 0..=set.number - 1).await.unwrap_err();
     assert!(matches!(fault, Error::Fenced { .. }), "{fault}");
-    host.lease(&id, 0, digest, set.number).await.unwrap().expect("it is this host's");
+    host.lease(&id, 0, digest, 0..=set.number).await.unwrap().expect("it is this host's");
 }
