@@ -7,8 +7,9 @@ use fantascope::change::{
     Cells, Changes, Column, ColumnDefinition, ColumnType, Digest, Keys, Manifest, Operation, Subscription,
     TableDefinition,
 };
+use fantascope::event::Checkpoint;
 use fantascope::limits::Limits;
-use fantascope::read_model::{Checkpoint, Commit, TableChanges};
+use fantascope::read_model::{Commit, TableChanges};
 use serde_json::{Value, json};
 
 use crate::host::{Answer, EVENTS, Host, event};
