@@ -7,6 +7,7 @@ mod databases;
 mod fault;
 mod gather;
 mod key;
+mod level;
 mod read;
 mod secret;
 mod settings;

@@ -4,11 +4,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
-
 use super::gather::{Gathered, gather};
 use super::key::{Key, keys};
-use super::secret::read_secret;
+use super::level;
+use super::secret::{read_secret, warning_of};
 use super::settings::{Config, Effective, Http, Log, LogFormat, Plugins, ReadModels, StoreSettings};
 use super::{DEFAULT_FILE, Fault, Faults, Flag, Origin, Secret, Sources};
 use crate::database::without_password;
@@ -36,11 +35,29 @@ impl Sources {
                 }]));
             }
         };
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
-            .collect();
-        Ok(Self { flags, environment, file })
+        Ok(Self { flags, environment: environment(), file })
     }
+}
+
+impl LogFormat {
+    /// What the settings say of it, whatever is wrong with others: also that is to be logged in
+    /// this form. `named` as in [`Sources::of_process`].
+    #[must_use]
+    pub fn wanted(named: Option<&Path>) -> Self {
+        let keys = keys();
+        let sources = Sources::of_process(named, Vec::new());
+        let sources = sources.unwrap_or_else(|_| Sources { environment: environment(), ..Sources::default() });
+        match gather(&keys, &sources).get("log.format") {
+            Some(given) if given.text == "json" => Self::Json,
+            _ => Self::Text,
+        }
+    }
+}
+
+fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+        .collect()
 }
 
 /// A lease that is shorter would end while a host is merely busy.
@@ -86,6 +103,7 @@ impl Config {
         let limits = reading.limits();
         let deploy = reading.deploy(&limits);
         let log = reading.log();
+        reading.warn_of_open_file();
         let effective = reading.effective();
         let warnings = reading.warnings;
         let faults = reading.gathered.faults;
@@ -197,6 +215,19 @@ impl Reading<'_> {
         }
     }
 
+    /// Warns of a settings file that holds a secret and that everybody can read.
+    fn warn_of_open_file(&mut self) {
+        let in_file = |key: &&Key| {
+            let given = self.gathered.get(&key.name)?;
+            let holds_secret = key.is_secret || without_password(&given.text) != given.text;
+            let Origin::File { path, .. } = &given.origin else { return None };
+            holds_secret.then(|| (path.clone(), key.name.clone()))
+        };
+        let found = self.keys.iter().find_map(|key| in_file(&key));
+        let warning = found.and_then(|(path, key)| Some(format!("{key} is in the settings: {}", warning_of(&path)?)));
+        self.warnings.extend(warning);
+    }
+
     fn rank(&self, key: &str) -> u8 {
         match self.gathered.get(key).map(|given| &given.origin) {
             Some(Origin::Flag(_)) => 3,
@@ -254,11 +285,11 @@ impl Reading<'_> {
 
     fn log(&mut self) -> Log {
         let level = self.text("log.level");
-        if let Err(fault) = EnvFilter::builder().parse(&level) {
-            self.refuse(
-                "log.level",
-                format!("`{level}` is neither error, warn, info, debug or trace nor a filter: {fault}"),
-            );
+        // That it is empty was said.
+        if !level.trim().is_empty()
+            && let Err(reason) = level::check(&level)
+        {
+            self.refuse("log.level", reason);
         }
         let format = match self.text("log.format").as_str() {
             "text" => LogFormat::Text,

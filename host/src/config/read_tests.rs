@@ -125,7 +125,11 @@ fn refuses_what_cannot_hold_and_says_why() {
     check("[http]\ntoken = 'a'\ntoken_file = 'b'", "is set beside http.token_file");
     check("[http]\ntoken_file = 'no/such/file'", "http.token_file (f.toml:2): `no/such/file` cannot be read");
     check("[plugins]\ndir = ''", "plugins.dir (f.toml:2): must not be empty");
-    check("[log]\nlevel = 'a=b=c'", "log.level (f.toml:2)");
+    check("[log]\nlevel = 'warning'", "log.level (f.toml:2): `warning` is not a level, did you mean `warn`?");
+    check(
+        "[log]\nlevel = 'info,fantascope=infoo'",
+        "log.level (f.toml:2): `infoo` is not a level, did you mean `info`?",
+    );
     check("[log]\nformat = 'xml'", "log.format (f.toml:2): `xml` is neither `text` nor `json`");
 }
 
@@ -202,6 +206,31 @@ fn connections_are_set_for_each_database() {
     let config = config(file, &[], &[]);
     assert_eq!(of(&config.store.database), (4, 700, 5_000));
     assert_eq!(config.read_models.database.as_ref().map(of), Some((16, 10_000, 50)));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_settings_file_with_a_secret_that_everybody_can_read_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644)).expect("a mode");
+    let warnings = |text: &str| {
+        let sources = Sources { file: Some((file.path().to_owned(), text.to_owned())), ..Sources::default() };
+        Config::read(&sources).expect("settings").warnings
+    };
+    assert_eq!(warnings("[http]\nlisten = '127.0.0.1:1'\n[store]\nurl = 'postgres://ann@db/shop'"), [""; 0]);
+    for (text, key) in [
+        ("[http]\ntoken = 'hush'", "http.token"),
+        ("[store]\nurl = 'postgres://ann:hush@db/shop'", "store.url"),
+        ("[store]\nurl = 'postgres://ann@db/shop'\npassword = 'hush'", "store.password"),
+    ] {
+        let warnings = warnings(text);
+        let said = format!("{key} is in the settings: everybody on this machine can read");
+        assert!(warnings.len() == 1 && warnings[0].starts_with(&said), "{warnings:?}");
+        assert!(!warnings[0].contains("hush"), "{warnings:?}");
+    }
+    std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o640)).expect("a mode");
+    assert_eq!(warnings("[http]\ntoken = 'hush'"), [""; 0]);
 }
 
 #[cfg(unix)]

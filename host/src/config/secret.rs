@@ -43,11 +43,15 @@ pub fn read_secret(file: &Path) -> Result<(String, Option<String>), String> {
     if secret.is_empty() {
         return Err(format!("`{name}` is empty: the secret belongs into its first line"));
     }
-    let is_open = is_open_to_all(file);
-    let warning = is_open.then(|| {
+    Ok((secret.to_owned(), warning_of(file)))
+}
+
+/// A warning if everybody on this machine can read `file`, which holds a secret.
+pub(super) fn warning_of(file: &Path) -> Option<String> {
+    let name = file.display();
+    is_open_to_all(file).then(|| {
         format!("everybody on this machine can read `{name}`: take that right from others (`chmod o= {name}`)")
-    });
-    Ok((secret.to_owned(), warning))
+    })
 }
 
 #[cfg(unix)]
