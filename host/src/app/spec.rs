@@ -14,11 +14,12 @@ use super::host::sandbox;
 use crate::catalogue::admit;
 use crate::change::{Column, Keys, Operation, Rows, TableDefinition};
 use crate::config::Config;
-use crate::event::{Batch, EventType, StoredEvent};
+use crate::event::{Batch, EventType, StoredEvent, objects};
 use crate::guest::{Fault, Fold as _, GuestProjection, Kind};
 
 #[derive(Deserialize)]
 struct Given {
+    #[serde(deserialize_with = "objects")]
     events: Vec<StoredEvent>,
 }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::import_file::{ImportFile, Lines};
-use crate::event::ImportedEvent;
+use crate::event::{ImportedEvent, Object};
 use crate::limits::Limits;
 use crate::store::{ImportFault, Store};
 
@@ -149,12 +149,8 @@ fn read_chunk(lines: &mut Lines<'_>, limits: &Limits, faults: &mut Faults) -> an
 
 /// The event of a line; or the column at fault, from 1 (0 for the whole), and why.
 fn parse(line: &[u8], limits: &Limits) -> Result<ImportedEvent, (usize, String)> {
-    if line.trim_ascii_start().starts_with(b"[") {
-        // Serde would take an array of a struct's fields, in their order, for the struct.
-        return Err((1, "an event must be a JSON object, not an array".to_owned()));
-    }
     let mut json = serde_json::Deserializer::from_slice(line);
-    let event: ImportedEvent = serde_path_to_error::deserialize(&mut json).map_err(|fault| {
+    let Object(event): Object<ImportedEvent> = serde_path_to_error::deserialize(&mut json).map_err(|fault| {
         let path = fault.path().to_string();
         let at = if matches!(path.as_str(), "." | "?") { String::new() } else { format!("at {path}: ") };
         (fault.inner().column(), format!("{at}{}", without_place(fault.inner())))

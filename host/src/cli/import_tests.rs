@@ -83,7 +83,7 @@ async fn names_the_line_and_column_of_what_is_no_event() {
     for (bad, expected) in [
         ("{", "/f:3:1: EOF while parsing"),
         ("nope", "/f:3:2: expected ident"),
-        ("[]", "/f:3:1: an event must be a JSON object"),
+        ("[]", "/f:3: invalid type: sequence, expected a JSON object"),
         (&line(2, "a", 2).replace("\"event_type\":\"A\",", ""), "missing field `event_type`"),
         (&line(2, "a", 2).replace("\"metadata\"", "\"meta\""), "unknown field `meta`"),
         (

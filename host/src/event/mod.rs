@@ -4,12 +4,14 @@
 
 mod batch;
 mod checkpoint;
+mod object;
 mod position;
 mod record;
 mod timestamp;
 
 pub use batch::{Batch, EventType, Texts, end_of, ends_fit, span};
 pub use checkpoint::Checkpoint;
+pub use object::{Object, objects};
 pub use position::Position;
 pub(crate) use record::check_name;
 pub use record::{ImportedEvent, Invalid, NewEvent, StoredEvent, json_depth};

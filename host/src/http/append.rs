@@ -12,7 +12,7 @@ use super::Problem;
 use super::body::{JsonBody, Segments};
 use super::parameters::Parameters;
 use super::state::Shared;
-use crate::event::NewEvent;
+use crate::event::{NewEvent, objects};
 use crate::store::{Appended, Expected};
 
 /// Events to append, all or none.
@@ -23,6 +23,7 @@ pub struct AppendRequest {
     /// yet. Null, or left out: whatever it is.
     #[serde(default)]
     pub expected_version: Option<u64>,
+    #[serde(deserialize_with = "objects")]
     pub events: Vec<NewEvent>,
 }
 

@@ -13,6 +13,7 @@ use serde_json::error::Category;
 
 use super::state::Shared;
 use super::{Code, Problem};
+use crate::event::Object;
 
 /// A body must be here within this time; headers have a bound of their own.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -90,12 +91,8 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    if bytes.trim_ascii_start().starts_with(b"[") {
-        // Serde would take an array of a struct's fields, in their order, for the struct.
-        return Err(Problem::new(Code::InvalidBody, "the body must be a JSON object, not an array"));
-    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let decoded = serde_path_to_error::deserialize(&mut json).map_err(|fault| {
+    let Object(decoded) = serde_path_to_error::deserialize(&mut json).map_err(|fault| {
         let path = fault.path().to_string();
         refuse(&path, fault.inner())
     })?;

@@ -15,7 +15,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use super::state::Shared;
-use super::{Code, Problem};
+use super::{Code, Problem, health};
 
 /// Lets only those requests pass that no page of another site can have made.
 pub(super) async fn keep_other_sites_out(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
@@ -30,12 +30,14 @@ pub(super) async fn keep_other_sites_out(State(shared): State<Arc<Shared>>, requ
 fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let mut hosts = headers.get_all(HOST).iter();
     let host = match (hosts.next().map(|host| host.to_str()), hosts.next()) {
-        (Some(Ok(host)), None) => host,
+        (Some(Ok(host)), None) => Some(host),
+        // Health checkers leave it out, or speak HTTP/1.0, which has none. Browsers never do.
+        (None, _) if health::PATHS.contains(&uri.path()) => None,
         (None, _) => return Err(bad_host("the request says in no `Host` header whom it is for")),
         _ => return Err(bad_host("the request has not one readable `Host` header")),
     };
     let authority = uri.authority().map(|authority| authority.as_str());
-    for name in authority.into_iter().chain([host]) {
+    for name in authority.into_iter().chain(host) {
         if !is_loopback(name) {
             return Err(bad_host(&format!(
                 "`{name}` is not this machine's loopback: call http://127.0.0.1, or let the host ask for a token (http.token)"
@@ -44,7 +46,7 @@ fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     }
     let header = |name: &str| headers.get(name).map(|value| value.as_bytes());
     let origin = header(ORIGIN.as_str());
-    if origin.is_some_and(|origin| origin.strip_prefix(b"http://") != Some(host.as_bytes())) {
+    if origin.is_some_and(|origin| origin.strip_prefix(b"http://") != host.map(str::as_bytes)) {
         return Err(Problem::new(Code::CrossSite, "pages of other sites may not call a host that asks for no token"));
     }
     // Links into the documentation are harmless; everything else that another site starts is not.
@@ -96,18 +98,21 @@ mod tests {
 
     #[test]
     fn tells_other_sites_from_our_own() {
-        let check = |headers: &[(&'static str, &'static str)], expected: Option<&str>| {
+        let check_at = |path: &'static str, headers: &[(&'static str, &'static str)], expected: Option<&str>| {
             let mut map = HeaderMap::new();
             for (name, value) in headers {
                 map.append(*name, value.parse().expect("a header"));
             }
-            let refused = check(&Uri::from_static("/v1/events"), &map).err().map(|problem| problem.to_json());
+            let refused = check(&Uri::from_static(path), &map).err().map(|problem| problem.to_json());
             match expected {
                 None => assert_eq!(refused, None, "{headers:?}"),
                 Some(code) => {
                     assert!(refused.as_ref().is_some_and(|json| json.contains(code)), "{headers:?}: {refused:?}")
                 }
             }
+        };
+        let check = |headers: &[(&'static str, &'static str)], expected: Option<&str>| {
+            check_at("/v1/events", headers, expected);
         };
         let own = ("host", "127.0.0.1:7711");
         check(&[own], None);
@@ -122,5 +127,14 @@ mod tests {
         check(&[own, ("origin", "https://127.0.0.1:7711")], Some("cross_site"));
         check(&[own, ("origin", "null")], Some("cross_site"));
         check(&[own, ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")], Some("cross_site"));
+        for health in health::PATHS {
+            check_at(health, &[], None);
+            check_at(health, &[own], None);
+            check_at(health, &[own, own], Some("bad_host"));
+            check_at(health, &[("host", "evil.example")], Some("bad_host"));
+            check_at(health, &[("origin", "http://evil.example")], Some("cross_site"));
+            check_at(health, &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")], Some("cross_site"));
+        }
+        check_at("/livez/", &[], Some("bad_host"));
     }
 }

@@ -12,6 +12,9 @@ use super::state::Shared;
 use super::{Code, Problem};
 use crate::database::Database;
 
+/// Where it is told: to anybody, also to checkers that speak HTTP/1.0.
+pub(super) const PATHS: [&str; 2] = ["/livez", "/readyz"];
+
 /// A database that takes longer to answer than this is as good as gone.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 

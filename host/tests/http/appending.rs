@@ -74,7 +74,7 @@ async fn refuses_bodies_that_are_no_appends() {
         ("{".to_owned(), 400, "malformed_json", "line 1 column 1"),
         ("{\n \"events\": [}".to_owned(), 400, "malformed_json", "line 2 column"),
         ("{\"events\":[]} x".to_owned(), 400, "malformed_json", "trailing characters"),
-        ("[null,[]]".to_owned(), 422, "invalid_body", "must be a JSON object"),
+        ("[null,[]]".to_owned(), 422, "invalid_body", "expected a JSON object"),
         ("{}".to_owned(), 422, "invalid_body", "missing field `events`"),
         (r#"{"events":7}"#.to_owned(), 422, "invalid_body", "at events: invalid type"),
         (r#"{"events":[],"expected":1}"#.to_owned(), 422, "invalid_body", "unknown field `expected`"),
@@ -107,6 +107,14 @@ async fn refuses_bodies_that_are_no_appends() {
             "unknown field `position`",
         ),
         (with_data("7"), 422, "invalid_event", "`event_data` must be a JSON object"),
+        (with_data("[]"), 422, "invalid_event", "`event_data` must be a JSON object"),
+        (with_data("{},\"metadata\":[]"), 422, "invalid_event", "`metadata` must be a JSON object"),
+        (
+            r#"{"events":[{"event_type":"A","event_data":{}},[null,"A",1,null,null,null,null,null,{}]]}"#.to_owned(),
+            422,
+            "invalid_event",
+            "at events[1]: invalid type: sequence, expected a JSON object",
+        ),
         (with_data(&deep), 422, "event_too_deep", "nested more than"),
         (with_data(&large), 413, "event_too_large", "limits.event_bytes_max"),
         (

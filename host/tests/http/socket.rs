@@ -48,8 +48,11 @@ impl Server {
     }
 
     async fn get(&self, path: &str, headers: &str) -> Client {
+        self.send(&format!("GET {path} HTTP/1.1\r\nhost: {}\r\n{headers}\r\n", self.address)).await
+    }
+
+    async fn send(&self, request: &str) -> Client {
         let mut stream = TcpStream::connect(self.address).await.expect("connected");
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n{headers}\r\n", self.address);
         stream.write_all(request.as_bytes()).await.expect("sent");
         Client(BufReader::new(stream))
     }
@@ -76,6 +79,23 @@ impl Client {
 
     async fn status(&mut self) -> String {
         self.line().await.expect("a status")
+    }
+}
+
+#[tokio::test]
+async fn tells_its_health_to_whoever_asks_in_an_old_way() {
+    let server = Server::start().await;
+    for (path, version, headers, expected) in [
+        ("/livez", "1.0", "", "200 OK"),
+        ("/readyz", "1.0", "", "200 OK"),
+        ("/livez", "1.1", "", "200 OK"),
+        ("/readyz", "1.1", "", "200 OK"),
+        ("/livez", "1.1", "host: rebound.example\r\n", "421 Misdirected Request"),
+        ("/v1/events", "1.0", "", "421 Misdirected Request"),
+        ("/v1/events", "1.1", "", "421 Misdirected Request"),
+    ] {
+        let mut client = server.send(&format!("GET {path} HTTP/{version}\r\n{headers}\r\n")).await;
+        assert_eq!(client.status().await, format!("HTTP/{version} {expected}"), "{path} {headers}");
     }
 }
 
