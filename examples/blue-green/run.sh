@@ -221,7 +221,7 @@ show projection list
 look 3
 
 tell "Version 3 is cancelled, and its tables are dropped. No reader ever saw them."
-show projection cancel box_office --version 3
+show projection cancel box_office --version 3 --yes
 show projection list
 look 0
 

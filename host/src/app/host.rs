@@ -1,5 +1,6 @@
 //! A host: databases open, what ran before runs again, the plugin folder followed.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -32,6 +33,7 @@ impl Host {
     /// If a database or the plugin folder can't be used. A plugin that is not fit is
     /// refused by name, and the others run.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        say_who_starts(config);
         let (store, read_model) = open(config).await?;
         let settings = WatchSettings {
             folder: config.plugins.dir.clone(),
@@ -57,6 +59,24 @@ impl Host {
         say_what_runs(config, &plugins, &projections, &read_model).await?;
         Ok(Self { store, read_model, deployments, projections, plugins })
     }
+
+    /// Closes the databases, once everything has ended that uses them.
+    pub async fn close(&self) {
+        self.store.database().close().await;
+        self.read_model.database().close().await;
+    }
+}
+
+/// Says in one line which program starts, under which name, on which databases.
+fn say_who_starts(config: &Config) {
+    let store = &config.store.database.url;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        host = config.hosts.host_name(),
+        store,
+        read_models = config.read_models.database.as_ref().map_or(store, |own| &own.url),
+        "fantascope starts"
+    );
 }
 
 /// Says how many plugins there are, and which live versions nobody keeps up to date.
@@ -66,9 +86,13 @@ async fn say_what_runs(
     projections: &Projections,
     read_model: &ReadModel,
 ) -> anyhow::Result<()> {
-    let all = plugins.get();
+    let (all, folder) = (plugins.get(), config.plugins.dir.display());
     let fit = all.iter().filter(|plugin| plugin.error.is_none()).count();
-    tracing::info!("{fit} of {} plugins are fit to run; the folder is `{}`", all.len(), config.plugins.dir.display());
+    if all.is_empty() {
+        tracing::info!("no plugins yet: put `.wasm` files into `{folder}`, or `fantascope plugin deploy FILE`");
+    } else {
+        tracing::info!("{fit} of {} plugins are fit to run; the folder is `{folder}`", all.len());
+    }
     let running = projections.board().statuses(Position::START);
     for version in read_model.versions().await?.iter().filter(|version| version.live) {
         let id = &version.id;
@@ -108,7 +132,12 @@ async fn open_database(settings: &DatabaseSettings, lease: Duration) -> Result<D
 }
 
 pub(super) fn sandbox(config: &Config) -> anyhow::Result<Sandbox> {
+    sandbox_in(config.plugins.cache.clone(), config)
+}
+
+/// A sandbox that keeps compiled code in the folder `cache`.
+pub(super) fn sandbox_in(cache: PathBuf, config: &Config) -> anyhow::Result<Sandbox> {
     let program = std::env::current_exe().context("cannot find this program, which compiles plugins")?;
-    let settings = Settings { program, cache: config.plugins.cache.clone(), limits: config.limits.clone() };
+    let settings = Settings { program, cache, limits: config.limits.clone() };
     Ok(Sandbox::new(settings)?)
 }

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use anyhow::Context as _;
 use serde::Serialize;
 
-use super::host::sandbox;
+use super::host::sandbox_in;
 use crate::catalogue::admit;
 use crate::change::TableDefinition;
 use crate::config::Config;
@@ -40,7 +41,9 @@ pub struct Inspection {
 /// # Errors
 /// Why this host would not run it.
 pub fn inspect(path: &Path, config: &Config) -> anyhow::Result<Inspection> {
-    let entry = admit(path, &sandbox(config)?);
+    // Nothing is left behind where it is called, least of all a folder of compiled code.
+    let folder = tempfile::tempdir().context("cannot make a folder to compile in")?;
+    let entry = admit(path, &sandbox_in(folder.path().join("cache"), config)?);
     let admitted = entry.outcome.map_err(|reason| anyhow::anyhow!("{}: {reason}", path.display()))?;
     let mut inspection = Inspection {
         file: entry.file,

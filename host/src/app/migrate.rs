@@ -30,5 +30,8 @@ pub async fn migrate(
     let origin = Store::open(&origin, limits).await.context("cannot open --from")?;
     let target = Database::open(to, &connections).await.context("cannot open --to")?;
     let target = Store::open(&target, limits).await.context("cannot open --to")?;
-    origin.copy_to(&target, tell).await.context("cannot copy the events; run it again to go on where it stopped")
+    let copied = origin.copy_to(&target, tell).await;
+    origin.database().close().await;
+    target.database().close().await;
+    copied.context("cannot copy the events; run it again to go on where it stopped")
 }

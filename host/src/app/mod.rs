@@ -3,6 +3,7 @@
 //! Level 6: knows everything below; decides nothing that a module below could.
 
 mod arenas;
+mod connect;
 pub mod demo;
 mod host;
 mod inspect;
@@ -13,6 +14,7 @@ mod signals;
 mod spec;
 
 pub use arenas::with_few_arenas;
+pub use connect::{FoundDatabase, connect};
 pub use host::Host;
 pub use inspect::{Inspection, inspect};
 pub use logging::start_logging;

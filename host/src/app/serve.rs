@@ -36,6 +36,7 @@ pub async fn serve(config: &Config, options: ServeOptions) -> anyhow::Result<()>
     stop.cancel();
     host.deployments.drain().await;
     server.await??;
+    host.close().await;
     if options.exit_when_caught_up { say_failures(&host) } else { Ok(()) }
 }
 

@@ -21,6 +21,7 @@ pub(super) struct Cli {
 
 /// What every command takes.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
 pub(super) struct Global {
     /// Read settings from this file instead of fantascope.toml
     #[arg(long, global = true, value_name = "FILE")]
@@ -67,11 +68,13 @@ pub(super) enum Command {
     New(New),
     /// Build the plugin in a folder
     Build {
+        /// The folder, with the Cargo.toml of the plugin
         #[arg(default_value = ".")]
         dir: PathBuf,
     },
     /// Build the plugin in a folder and run its tests, natively and in the sandbox
     Test {
+        /// The folder, with the Cargo.toml of the plugin
         #[arg(default_value = ".")]
         dir: PathBuf,
         /// What the tests are given, such as a part of their names
@@ -94,7 +97,10 @@ pub(super) enum Command {
     #[command(subcommand)]
     Config(Config),
     /// Print completions for a shell
-    Completions { shell: clap_complete::Shell },
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
     /// Compile a component from standard input to standard output
     #[command(hide = true)]
     CompileComponent { memory_bytes_max: u64 },
@@ -167,11 +173,15 @@ pub(super) enum Plugin {
     /// The plugins that the host knows of
     List,
     /// Look a plugin file over, compile it and ask it what it is
-    Inspect { file: PathBuf },
+    Inspect {
+        /// The component, a file that ends in .wasm
+        file: PathBuf,
+    },
     /// Give a plugin file to the host; what is refused changes nothing
     Deploy(Deploy),
     /// Take a plugin away, by its name or its file
     Remove {
+        /// The name of the plugin, for all of its versions; or that of a file in `plugin list`
         name: String,
         /// Also if it is live: with all its tables, not with its events
         #[arg(long)]
@@ -181,6 +191,7 @@ pub(super) enum Plugin {
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct Deploy {
+    /// The component, a file that ends in .wasm
     pub(super) file: PathBuf,
     /// When a new version takes the place of the live one
     #[arg(long, value_name = "WHEN")]
@@ -223,7 +234,10 @@ pub(super) enum Projection {
     /// All versions of all projections
     List,
     /// All that is known of one projection
-    Show { name: Name },
+    Show {
+        /// The projection
+        name: Name,
+    },
     /// Stop it until it is resumed, also over restarts
     Pause(OnVersion),
     /// Let it go on
@@ -246,6 +260,7 @@ pub(super) enum Projection {
     },
     /// Let the stable names show the version that was live before
     Rollback {
+        /// The projection
         name: Name,
         /// Also if that version lags, is paused or has failed
         #[arg(long)]
@@ -253,12 +268,13 @@ pub(super) enum Projection {
     },
     /// Compare the live version with another; ends with 3 if they differ
     Verify(OnVersion),
-    /// End the building of a version, and drop its tables
+    /// Give up a version that is built or waits to be promoted, and drop its tables
     Cancel(OnVersion),
     /// Fold again what comes after a position, over the rows that there are
     Reset {
         #[command(flatten)]
         on: OnVersion,
+        /// Everything up to this position is left as it is
         #[arg(long, value_name = "POSITION")]
         to: u64,
     },
@@ -266,6 +282,7 @@ pub(super) enum Projection {
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct OnVersion {
+    /// The projection
     pub(super) name: Name,
     /// Which version, such as 2, or a build of it, such as v2g3
     #[arg(long = "version", value_name = "VERSION")]
@@ -274,6 +291,7 @@ pub(super) struct OnVersion {
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct Rebuild {
+    /// The projection
     #[arg(required_unless_present = "affected_by")]
     pub(super) name: Option<Name>,
     /// All projections whose history this upcaster would have changed
@@ -348,7 +366,11 @@ pub(super) struct Filter {
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub(super) enum Config {
     /// Say everything that is wrong with the settings
-    Check,
+    Check {
+        /// Also connect to the databases, and say what is there; nothing is written
+        #[arg(long)]
+        connect: bool,
+    },
     /// Show the settings that hold, and where each comes from
     Show,
 }
@@ -372,6 +394,22 @@ mod tests {
     #[test]
     fn the_commands_fit_together() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn everything_says_what_it_is() {
+        let mut left = vec![Cli::command()];
+        left[0].build();
+        while let Some(command) = left.pop() {
+            let name = command.get_bin_name().unwrap_or_default().to_owned();
+            assert!(command.get_about().is_some(), "{name}");
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{name} {argument}");
+                let heading = argument.is_global_set().then_some("Global options");
+                assert_eq!(argument.get_help_heading(), heading, "{name} {argument}");
+            }
+            left.extend(command.get_subcommands().filter(|command| !command.is_hide_set()).cloned());
+        }
     }
 
     #[test]

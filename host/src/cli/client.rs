@@ -1,12 +1,13 @@
 //! Talking to a host over HTTP.
 
+use std::cell::Cell;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use serde::Deserialize;
+use anyhow::Context as _;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use super::arguments::Global;
+use super::arguments::{Format, Global};
 use crate::config::{Config, Secret};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,13 +25,25 @@ pub(super) struct Client {
     agent: ureq::Agent,
     server: String,
     token: Option<Secret>,
+    /// Whether people are still to be told which host it is that they change something on.
+    names_host: Cell<bool>,
 }
 
-/// What a host says of a request that it did not carry out.
-#[derive(Debug, Deserialize)]
-struct Problem {
-    detail: String,
-    code: String,
+/// Nobody answers where a host should be.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody answers at {server}: `fantascope serve` starts a host, --server names another")]
+pub(super) struct NoAnswer {
+    server: String,
+    source: ureq::Error,
+}
+
+/// A request that the host did not carry out.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(super) struct Refused {
+    message: String,
+    /// What the host answered.
+    pub(super) problem: Value,
 }
 
 impl Client {
@@ -44,7 +57,8 @@ impl Client {
             .user_agent(concat!("fantascope/", env!("CARGO_PKG_VERSION")))
             .build();
         let server = global.server.clone().unwrap_or_else(|| config.server_url());
-        Self { agent: settings.into(), server, token: config.http.token.clone() }
+        let names_host = Cell::new(!global.quiet && global.output != Format::Json);
+        Self { agent: settings.into(), server, token: config.http.token.clone(), names_host }
     }
 
     /// What the host answers to `path`, which starts with a slash.
@@ -53,7 +67,8 @@ impl Client {
     }
 
     /// What the host answers when `path` is told `body`.
-    pub(super) fn post<T: DeserializeOwned>(&self, path: &str, body: &serde_json::Value) -> anyhow::Result<T> {
+    pub(super) fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> anyhow::Result<T> {
+        self.name_host();
         let request = self.agent.post(format!("{}{path}", self.server)).header("content-type", "application/json");
         self.decode(self.check(self.authorized(request).send(body.to_string()))?)
     }
@@ -65,6 +80,7 @@ impl Client {
         parameters: &[(&str, String)],
         bytes: &[u8],
     ) -> anyhow::Result<T> {
+        self.name_host();
         let mut request = self.agent.put(format!("{}{path}", self.server)).header("content-type", "application/wasm");
         for (name, value) in parameters {
             request = request.query(*name, value);
@@ -74,6 +90,7 @@ impl Client {
 
     /// What the host answers when what is at `path` is taken away.
     pub(super) fn delete<T: DeserializeOwned>(&self, path: &str, parameters: &[(&str, String)]) -> anyhow::Result<T> {
+        self.name_host();
         let mut request = self.agent.delete(format!("{}{path}", self.server));
         for (name, value) in parameters {
             request = request.query(*name, value);
@@ -125,25 +142,32 @@ impl Client {
         }
     }
 
+    /// Says which host it is that is about to change something.
+    fn name_host(&self) {
+        if self.names_host.take() {
+            eprintln!("host: {}", self.server);
+        }
+    }
+
     /// The answer, if it is none that says what went wrong.
     fn check(
         &self,
         answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> anyhow::Result<ureq::http::Response<ureq::Body>> {
-        let mut response = answer.with_context(|| {
-            format!("nobody answers at {}: `fantascope serve` starts a host, --server names another", self.server)
-        })?;
+        let mut response = answer.map_err(|source| NoAnswer { server: self.server.clone(), source })?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
         let text = response.body_mut().read_to_string().unwrap_or_default();
-        match serde_json::from_str::<Problem>(&text) {
-            Ok(problem) if problem.code == "unauthorized" => {
-                bail!("{} asks for a token: {} (--token or FANTASCOPE__HTTP__TOKEN)", self.server, problem.detail)
+        let problem = serde_json::from_str::<Value>(&text).unwrap_or_default();
+        let message = match (problem["code"].as_str(), problem["detail"].as_str()) {
+            (Some("unauthorized"), Some(detail)) => {
+                format!("{} asks for a token: {detail} (--token or FANTASCOPE__HTTP__TOKEN)", self.server)
             }
-            Ok(problem) => bail!("{} ({})", problem.detail, problem.code),
-            Err(_) => bail!("{} answers with status {status}: is it a host of fantascope?", self.server),
-        }
+            (Some(code), Some(detail)) => format!("{detail} ({code})"),
+            _ => anyhow::bail!("{} answers with status {status}: is it a host of fantascope?", self.server),
+        };
+        Err(Refused { message, problem }.into())
     }
 }

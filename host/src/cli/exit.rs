@@ -1,9 +1,13 @@
-//! Outcomes as exit codes, errors as chains of causes.
+//! Outcomes as exit codes; failures as chains of causes, as problems, or as lines of the log.
 
 use std::error::Error;
 use std::process::ExitCode;
 
-use crate::config::{Faults, Origin};
+use serde_json::{Value, json};
+
+use super::client::{NoAnswer, Refused};
+use crate::app;
+use crate::config::{Faults, Log, LogFormat, Origin};
 
 /// What a command came to, if nothing failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,37 +17,98 @@ pub(super) enum Outcome {
     Unhealthy,
 }
 
+/// How a failure is told, on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// For people.
+    Text,
+    /// As JSON, in the shape of the problems that hosts answer with (RFC 9457).
+    Problem,
+    /// As a line of the log, which is JSON.
+    LogLine,
+}
+
+/// A command that was not used as it can be.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Usage(String);
+
+impl Usage {
+    pub(super) fn new(reason: impl Into<String>) -> anyhow::Error {
+        Self(reason.into()).into()
+    }
+}
+
 /// Exit code of what failed; clap's own of wrong usage is 2 as well.
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const UNHEALTHY: u8 = 3;
 
-/// The exit code of `outcome`; prints what failed.
-pub(super) fn exit_code(outcome: anyhow::Result<Outcome>) -> ExitCode {
+/// The exit code of `outcome`; tells what failed.
+pub(super) fn exit_code(outcome: anyhow::Result<Outcome>, form: Form) -> ExitCode {
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Unhealthy) => ExitCode::from(UNHEALTHY),
         // Whoever reads the output has seen enough: `fantascope events list | head`.
         Err(fault) if is_broken_pipe(&fault) => ExitCode::SUCCESS,
         Err(fault) => {
-            eprintln!("{}", explain(&fault));
+            match form {
+                Form::Text => eprintln!("error: {}", causes(&fault).join("\n  because: ")),
+                Form::Problem => eprintln!("{:#}", problem(&fault)),
+                Form::LogLine => log(&causes(&fault).join(": ")),
+            }
             ExitCode::from(if is_usage(&fault) { USAGE } else { FAILED })
         }
     }
 }
 
-fn explain(fault: &anyhow::Error) -> String {
-    let mut text = format!("error: {fault}");
-    let mut said = fault.to_string();
-    for cause in fault.chain().skip(1) {
-        let cause = cause.to_string();
+/// What failed and why, each in words of its own.
+fn causes(fault: &anyhow::Error) -> Vec<String> {
+    let mut causes: Vec<String> = Vec::new();
+    for cause in fault.chain().map(ToString::to_string) {
         // Many errors say their cause in their own words already.
-        if !said.contains(&cause) {
-            text.push_str(&format!("\n  because: {cause}"));
-            said = cause;
+        if causes.last().is_none_or(|said| !said.contains(&cause)) {
+            causes.push(cause);
         }
     }
-    text
+    causes
+}
+
+fn problem(fault: &anyhow::Error) -> Value {
+    if let Some(Refused { problem, .. }) = fault.downcast_ref() {
+        return problem.clone();
+    }
+    let settings = fault.downcast_ref::<Faults>();
+    let (code, title) = match settings {
+        Some(_) => ("invalid_settings", "Settings cannot be used"),
+        None if is_usage(fault) => ("usage", "The command cannot be used so"),
+        None if fault.is::<NoAnswer>() => ("host_unreachable", "No host answers"),
+        None => ("failed", "The command failed"),
+    };
+    let mut problem = json!({
+        "type": format!("urn:fantascope:problem:{code}"),
+        "title": title,
+        "detail": causes(fault).join(": "),
+        "code": code,
+    });
+    if let Some(Faults(faults)) = settings {
+        let fault = |fault: &crate::config::Fault| json!({ "key": fault.key, "origin": fault.origin.to_string(), "reason": fault.reason });
+        problem["faults"] = faults.iter().map(fault).collect();
+    }
+    problem
+}
+
+/// The exit code of arguments that can't be parsed, told as a problem.
+pub(super) fn refuse_arguments(fault: &clap::Error) -> ExitCode {
+    exit_code(Err(Usage::new(fault.to_string().trim())), Form::Problem)
+}
+
+/// Writes a line of the log, which has not begun if the settings are at fault.
+fn log(message: &str) {
+    let settings = Log { level: "info".to_owned(), format: LogFormat::Json };
+    if app::start_logging(&settings).is_ok() {
+        tracing::error!("{message}");
+    }
 }
 
 fn is_broken_pipe(fault: &anyhow::Error) -> bool {
@@ -53,10 +118,10 @@ fn is_broken_pipe(fault: &anyhow::Error) -> bool {
     fault.chain().any(is_it)
 }
 
-/// Whether a flag's value is to blame.
+/// Whether the arguments are to blame.
 fn is_usage(fault: &anyhow::Error) -> bool {
-    let faults = fault.downcast_ref::<Faults>();
-    faults.is_some_and(|faults| faults.0.iter().all(|fault| matches!(fault.origin, Origin::Flag(_))))
+    let is_flag = |faults: &Faults| faults.0.iter().all(|fault| matches!(fault.origin, Origin::Flag(_)));
+    fault.is::<Usage>() || fault.downcast_ref().is_some_and(is_flag)
 }
 
 #[cfg(test)]
@@ -70,11 +135,23 @@ mod tests {
         let io = || std::io::Error::other("the disk is full");
         let chain = Err::<(), _>(io()).context("cannot write `a`").context("the import failed");
         let fault = chain.expect_err("an error");
-        assert_eq!(
-            explain(&fault),
-            "error: the import failed\n  because: cannot write `a`\n  because: the disk is full"
-        );
+        assert_eq!(causes(&fault), ["the import failed", "cannot write `a`", "the disk is full"]);
         let fault = Err::<(), _>(io()).context("cannot write `a`: the disk is full").expect_err("an error");
-        assert_eq!(explain(&fault), "error: cannot write `a`: the disk is full");
+        assert_eq!(causes(&fault), ["cannot write `a`: the disk is full"]);
+    }
+
+    #[test]
+    fn tells_failures_in_the_shape_of_problems() {
+        let fault = Err::<(), _>(std::io::Error::other("the disk is full")).context("cannot write `a`");
+        assert_eq!(
+            problem(&fault.expect_err("an error")),
+            json!({
+                "type": "urn:fantascope:problem:failed",
+                "title": "The command failed",
+                "detail": "cannot write `a`: the disk is full",
+                "code": "failed",
+            })
+        );
+        assert_eq!(problem(&Usage::new("say which"))["code"], "usage");
     }
 }

@@ -6,14 +6,24 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
 use super::human;
-use super::import::import;
+use super::import::{Imported, import};
 use super::import_file::ImportFile;
 use super::output::Output;
 use crate::config::Config;
 use crate::database::Database;
 use crate::store::Store;
+
+/// What an import did, and where.
+#[derive(Serialize)]
+struct Done<'a> {
+    #[serde(flatten)]
+    imported: &'a Imported,
+    /// The database, without its password.
+    into: &'a str,
+}
 
 pub(super) async fn run(path: &Path, config: &Config, output: Output) -> anyhow::Result<()> {
     // The file first: a name that is wrong must not leave a new, empty store behind.
@@ -25,12 +35,14 @@ pub(super) async fn run(path: &Path, config: &Config, output: Output) -> anyhow:
     let bar = bar(output, "{msg:9} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}")?;
     let outcome = import(&store, &mut file, &config.limits, &bar).await;
     bar.finish_and_clear();
+    database.close().await;
     let done = outcome?;
+    let into = &config.store.database.url;
     if output.is_json {
-        return output.json(&done);
+        return output.json(&Done { imported: &done, into });
     }
     output.line(&format!(
-        "{} events read, {} added, {} were here already ({} events/s)",
+        "{} events read, {} added, {} were here already ({} events/s), in {into}",
         human::count(done.read),
         human::count(done.added),
         human::count(done.present),

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod client;
+mod confirm;
 mod events;
 mod exit;
 mod human;

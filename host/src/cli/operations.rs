@@ -19,7 +19,7 @@ pub(super) fn list(subject: Option<&Name>, limit: usize, client: &Client, output
     }
     let now = Timestamp::now();
     let rows = page.operations.iter().map(|operation| row(operation, now, output)).collect();
-    let header = ["id", "when", "who", "operation", "of", "version", "outcome", "position", ""];
+    let header = ["id", "when", "who", "host", "operation", "of", "version", "outcome", "position", ""];
     output.table(&header, rows, "no operations yet")
 }
 
@@ -36,6 +36,7 @@ fn row(operation: &Operation, now: Timestamp, output: Output) -> Vec<Cell> {
         Cell::new(operation.id),
         Cell::new(human::ago(operation.started_at, now)),
         Cell::new(human::one_line(&operation.actor, 40)),
+        Cell::new(human::one_line(operation.host.as_deref().unwrap_or_default(), 40)),
         Cell::new(&operation.operation),
         Cell::new(human::one_line(&operation.subject, 80)),
         Cell::new(label.unwrap_or_default()),

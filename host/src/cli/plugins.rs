@@ -1,6 +1,5 @@
 //! `plugin list`, `plugin inspect`, `plugin deploy` and `plugin remove`.
 
-use std::io::IsTerminal as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -8,6 +7,7 @@ use comfy_table::{Cell, Color};
 
 use super::arguments::Deploy;
 use super::client::Client;
+use super::confirm::confirm;
 use super::exit::Outcome;
 use super::human;
 use super::output::Output;
@@ -83,14 +83,8 @@ pub(super) fn deploy(deploy: &Deploy, client: &Client, output: Output) -> anyhow
 }
 
 pub(super) fn remove(name: &str, force: bool, yes: bool, client: &Client, output: Output) -> anyhow::Result<()> {
-    if force && !yes && std::io::stdin().is_terminal() {
-        eprint!("Remove `{name}` with all its tables? Its events stay. [y/N] ");
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer)?;
-        if !matches!(answer.trim(), "y" | "Y" | "yes") {
-            anyhow::bail!("nothing was removed");
-        }
-    }
+    let tables = if force { "all its tables" } else { "the tables of its builds" };
+    confirm(&format!("Remove `{name}` with {tables}? Its events stay."), yes)?;
     let removed: PluginInfo = client.delete(&format!("/v1/plugins/{name}"), &[("force", force.to_string())])?;
     if output.is_json {
         return output.json(&removed);

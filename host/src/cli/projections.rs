@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::arguments::{OnVersion, Projection, Rebuild};
 use super::client::Client;
+use super::confirm::confirm;
 use super::exit::Outcome;
 use super::human::{self, count};
 use super::output::Output;
@@ -16,8 +17,9 @@ use crate::deployment::{Verification, Wanted};
 use crate::event::Timestamp;
 use crate::http::{Operated, StoreStatus, UpcasterRebuild};
 use crate::projection::{Phase, Status};
+use crate::read_model::Promote;
 
-pub(super) fn run(command: &Projection, client: &Client, output: Output) -> anyhow::Result<Outcome> {
+pub(super) fn run(command: &Projection, yes: bool, client: &Client, output: Output) -> anyhow::Result<Outcome> {
     match command {
         Projection::List => {
             list(&client.get("/v1/projections", &[])?, output)?;
@@ -36,7 +38,11 @@ pub(super) fn run(command: &Projection, client: &Client, output: Output) -> anyh
             let on = OnVersion { name: name.clone(), of: None };
             tell(&on, "rollback", json!({ "force": force }), "is live again", client, output)?;
         }
-        Projection::Cancel(on) => tell(on, "cancel", json!({}), "is gone", client, output)?,
+        Projection::Cancel(on) => {
+            let build = on.of.map_or_else(|| "what is being built".to_owned(), |version| format!("build {version}"));
+            confirm(&format!("Cancel {build} of `{}`, with its tables?", on.name), yes)?;
+            tell(on, "cancel", json!({}), "is gone", client, output)?;
+        }
         Projection::Reset { on, to } => {
             tell(on, "reset", json!({ "to": to }), "folds again from there", client, output)?;
         }
@@ -239,11 +245,11 @@ fn lag(status: &Status) -> String {
 fn remark(status: &Status) -> String {
     match (&status.error, status.phase) {
         (Some(error), _) => human::one_line(&error.message, 300),
-        (None, Phase::Rebuilding) => {
-            let eta = status.eta_seconds.map(|eta| format!(", {} to go", human::duration(eta)));
-            format!("{:.0} %{}", status.progress * 100.0, eta.unwrap_or_default())
+        (None, phase) => {
+            let progress = (phase == Phase::Rebuilding).then(|| format!("{:.0} %", status.progress * 100.0));
+            let eta = status.eta_seconds.map(|eta| format!("{} to go", human::duration(eta)));
+            progress.into_iter().chain(eta).collect::<Vec<_>>().join(", ")
         }
-        _ => String::new(),
     }
 }
 
@@ -272,8 +278,10 @@ fn describe(status: &Status, output: Output) -> anyhow::Result<()> {
         let state = format!("{} at {}", count(partition.position.0), human::rate(partition.events_per_second));
         add(&format!("partition {}", partition.partition), state);
     }
-    if status.promote != crate::read_model::Promote::Manual {
-        add("promote", format!("once {}", format!("{:?}", status.promote).to_lowercase()));
+    match status.promote {
+        Some(Promote::Manual) => add("promote", "by hand".to_owned()),
+        Some(promote) => add("promote", format!("once {}", format!("{promote:?}").to_lowercase())),
+        None => {}
     }
     if let Some(host) = &status.host {
         add("folded by", host.clone());
@@ -283,6 +291,9 @@ fn describe(status: &Status, output: Output) -> anyhow::Result<()> {
     }
     add("position", format!("{} of {}", count(status.position.0), count(status.head.0)));
     add("behind", lag(status));
+    if let (Phase::Lagging, Some(eta)) = (status.phase, status.eta_seconds) {
+        add("to go", human::duration(eta));
+    }
     add("rate", human::rate(status.events_per_second));
     add("events", status.subscription.clone());
     add("tables", status.tables.join(", "));

@@ -7,27 +7,56 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
 
-use super::arguments::{Cli, Command, Config as ConfigCommand, Demo, Global, Operations, Plugin, Serve};
+use super::arguments::{Cli, Command, Config as ConfigCommand, Demo, Format, Global, Operations, Plugin, Serve};
 use super::client::Client;
-use super::exit::{Outcome, exit_code};
+use super::exit::{Form, Outcome, Usage, exit_code, refuse_arguments};
 use super::output::Output;
 use super::{
     events, import_command, migrate, operations, plugin_build, plugin_test, plugins, projections, scaffold, settings,
 };
 use crate::app::{self, ServeOptions, demo};
-use crate::config::{Config, Flag, Sources};
+use crate::config::{Config, Flag, LogFormat, Sources};
 use crate::guest;
 
 /// Runs what the command line says, and gives the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    // Wrong usage ends here, with clap's words and exit code 2.
-    let cli = Cli::parse();
-    exit_code(run(cli))
+    match Cli::try_parse() {
+        Ok(cli) => {
+            let form = form_of(&cli);
+            exit_code(run(cli), form)
+        }
+        Err(fault) if fault.use_stderr() && asks_for_json(std::env::args()) => refuse_arguments(&fault),
+        // Ends here, with clap's words and exit code 2 if the usage is wrong.
+        Err(fault) => fault.exit(),
+    }
+}
+
+/// How a failure of this command is told.
+fn form_of(cli: &Cli) -> Form {
+    let runs_host = matches!(cli.command, Command::Serve(_) | Command::Demo(_));
+    if cli.global.output == Format::Json {
+        Form::Problem
+    } else if runs_host && LogFormat::wanted(cli.global.config.as_deref()) == LogFormat::Json {
+        Form::LogLine
+    } else {
+        Form::Text
+    }
+}
+
+/// Whether arguments that can't be parsed say `-o json` all the same.
+fn asks_for_json(arguments: impl Iterator<Item = String>) -> bool {
+    let arguments: Vec<String> = arguments.collect();
+    let is_pair = |pair: &[String]| matches!([pair[0].as_str(), pair[1].as_str()], ["-o" | "--output", "json"]);
+    arguments.windows(2).any(is_pair)
+        || arguments.iter().any(|one| matches!(one.as_str(), "-ojson" | "-o=json" | "--output=json"))
 }
 
 fn run(cli: Cli) -> anyhow::Result<Outcome> {
     let Cli { global, command } = cli;
+    if global.server.is_some() {
+        expect_host(&command)?;
+    }
     let output = Output::new(&global);
     let config = |flags: Vec<Flag>| read_config(&global, flags);
     let client = || anyhow::Ok(Client::new(&global, &config(Vec::new())?));
@@ -51,12 +80,16 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Plugin(Plugin::Remove { name, force }) => {
             plugins::remove(&name, force, global.yes, &client()?, output)
         }
-        Command::Projection(command) => return projections::run(&command, &client()?, output),
+        Command::Projection(command) => return projections::run(&command, global.yes, &client()?, output),
         Command::Operations(Operations::List { subject, limit }) => {
             operations::list(subject.as_ref(), limit, &client()?, output)
         }
         Command::Events(command) => events::run(&command, &client()?, output),
-        Command::Config(ConfigCommand::Check) => settings::check(&config(Vec::new())?, output),
+        Command::Config(ConfigCommand::Check { connect }) => {
+            let config = config(Vec::new())?;
+            let found = if connect { block_on(app::connect(&config))? } else { Vec::new() };
+            settings::check(&config, &found, output)
+        }
         Command::Config(ConfigCommand::Show) => settings::show(&config(Vec::new())?, output),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -67,6 +100,22 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Spec { component } => app::spec(&component, &config(Vec::new())?),
     }?;
     Ok(Outcome::Done)
+}
+
+/// Only what speaks to a host can be told to which.
+fn expect_host(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Plugin(Plugin::List | Plugin::Deploy(_) | Plugin::Remove { .. })
+        | Command::Projection(_)
+        | Command::Operations(_)
+        | Command::Events(_) => Ok(()),
+        Command::Import { .. } => Err(Usage::new(
+            "`import` writes to the database that store.url names, and speaks to no host: leave --server out, and \
+             set store.url (in the settings file, or FANTASCOPE__STORE__URL) to the database of that host, which may \
+             run meanwhile",
+        )),
+        _ => Err(Usage::new("this command speaks to no host: leave --server out")),
+    }
 }
 
 fn serve(config: &Config, options: &Serve) -> anyhow::Result<()> {

@@ -4,18 +4,25 @@ use comfy_table::Cell;
 use serde_json::{Value, json};
 
 use super::output::Output;
+use crate::app::FoundDatabase;
 use crate::config::{Config, Effective};
 
 /// The settings have been read without a fault, or this would not be reached.
-pub(super) fn check(config: &Config, output: Output) -> anyhow::Result<()> {
+pub(super) fn check(config: &Config, found: &[FoundDatabase], output: Output) -> anyhow::Result<()> {
     for warning in &config.warnings {
         eprintln!("warning: {warning}");
     }
-    match (output.is_json, output.quiet) {
-        (true, _) => output.json(&json!({ "ok": true })),
-        (false, true) => Ok(()),
-        (false, false) => output.line("ok"),
+    if output.is_json {
+        return output.json(&json!({ "ok": true, "warnings": config.warnings, "databases": found }));
     }
+    if output.quiet {
+        return Ok(());
+    }
+    for FoundDatabase { key, url, server, holds } in found {
+        let parts: Vec<&str> = server.iter().chain(holds).map(String::as_str).collect();
+        output.line(&format!("{key} ({url}): {}", parts.join("; ")))?;
+    }
+    output.line("ok")
 }
 
 pub(super) fn show(config: &Config, output: Output) -> anyhow::Result<()> {

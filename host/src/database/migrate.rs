@@ -32,7 +32,47 @@ pub struct Concern {
     pub needs_on_mysql: &'static [(&'static str, &'static [&'static str])],
 }
 
+/// How the tables of a concern stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tables {
+    Missing,
+    /// Made by an older version, and to be brought up to date.
+    Older,
+    Current,
+}
+
 impl Database {
+    /// Looks how the tables of `concern` stand, and whether the host may make and use them;
+    /// writes nothing.
+    ///
+    /// # Errors
+    /// As [`Database::migrate`], as far as that can be told beforehand.
+    pub async fn tables(&self, concern: &Concern) -> Result<Tables, Error> {
+        if self.is_current(concern).await? {
+            self.expect_rights(concern).await?;
+            return Ok(Tables::Current);
+        }
+        Ok(if self.holds(concern).await? { Tables::Older } else { Tables::Missing })
+    }
+
+    /// Which program the database is of, and which version.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn server(&self) -> Result<String, Error> {
+        let sql = self.dialect().pick(
+            "SELECT 'SQLite ' || sqlite_version() AS server",
+            "SELECT 'PostgreSQL ' || current_setting('server_version') AS server",
+            "SELECT version() AS server",
+        );
+        let mut connection = self.read().await.map_err(|fault| self.fault(fault))?;
+        let row = query(sql).one(&mut connection).await;
+        let server: String = row.and_then(|row| row.get("server")).map_err(|fault| self.fault(fault))?;
+        // MariaDB names itself in its version.
+        let name = if self.dialect() == Dialect::MySql && self.flavour() == Flavour::MySql { "MySQL " } else { "" };
+        Ok(format!("{name}{server}"))
+    }
+
     /// Brings the tables of `concern` up to date, if they are not.
     ///
     /// # Errors

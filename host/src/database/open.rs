@@ -14,6 +14,9 @@ use super::pooled::{MySqlTransaction, Tracked};
 use super::session::{Begun, Connection, Link, Pooled, Session as _, Transaction};
 use super::{Address, Dialect, Error, Flavour, mysql, postgres, sqlite};
 
+/// How long is waited for what is still read from a file that is to be closed.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
+
 /// Whether a commit outlives a power failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
@@ -38,6 +41,22 @@ pub(super) enum Engine {
     Sqlite(sqlite::Sqlite),
     Postgres(postgres::Pools),
     MySql(mysql::Pools),
+}
+
+/// How a pool of connections stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolStatus {
+    pub name: &'static str,
+    /// Connections that are open; those that nobody uses; and how many there may be.
+    pub open: u32,
+    pub idle: usize,
+    pub max: u32,
+}
+
+impl PoolStatus {
+    fn of<DB: sqlx::Database>(name: &'static str, pool: &sqlx::Pool<DB>) -> Self {
+        Self { name, open: pool.size(), idle: pool.num_idle(), max: pool.options().get_max_connections() }
+    }
 }
 
 impl Database {
@@ -191,6 +210,20 @@ impl Database {
         }
     }
 
+    /// How its pools of connections stand, for people. Of a file the turn to write is no pool.
+    pub fn pools(&self) -> impl Iterator<Item = PoolStatus> {
+        let pools = match &self.engine {
+            Engine::Sqlite(file) => [Some(PoolStatus::of("readers", &file.readers)), None],
+            Engine::Postgres(pools) => {
+                [Some(PoolStatus::of("readers", &pools.readers)), Some(PoolStatus::of("writers", &pools.writers))]
+            }
+            Engine::MySql(pools) => {
+                [Some(PoolStatus::of("readers", &pools.readers)), Some(PoolStatus::of("writers", &pools.writers))]
+            }
+        };
+        pools.into_iter().flatten()
+    }
+
     /// How long anything that begins now waits for a connection.
     #[must_use]
     pub fn wait_max(&self) -> Duration {
@@ -251,6 +284,16 @@ impl Database {
                 Begun::MySql(pools.losses.insist(self.deadline(), begin).await?)
             }
         }))
+    }
+
+    /// Closes a file, so that there is nothing beside it that belongs to it, unless another
+    /// process has it open. Connections to servers end with the process.
+    pub async fn close(&self) {
+        let Engine::Sqlite(file) = &self.engine else { return };
+        let closed = tokio::time::timeout(CLOSE_MAX, file.close()).await;
+        if let Err(fault) = closed.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+            tracing::warn!("`{}-wal` may hold the last writes to `{0}`: copy both ({fault})", self.name);
+        }
     }
 
     /// Listens to the notifications of `channel`, where the database has such.

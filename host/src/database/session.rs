@@ -111,6 +111,10 @@ pub(super) struct Writers {
 }
 
 impl Writers {
+    pub(super) fn all(self) -> impl Iterator<Item = SqliteConnection> {
+        [self.full, self.normal].into_iter().flatten()
+    }
+
     fn of(&mut self, durability: Durability) -> &mut Option<SqliteConnection> {
         match durability {
             Durability::Full => &mut self.full,

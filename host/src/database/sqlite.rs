@@ -86,6 +86,18 @@ impl Sqlite {
             .await
     }
 
+    /// Closes all connections. SQLite brings its log of writes into the file, and deletes it,
+    /// when the last connection of all processes closes, if that is one that may write.
+    pub(super) async fn close(&self) -> sqlx::Result<()> {
+        self.readers.close().await;
+        let writers = std::mem::take(&mut *self.writers.lock().await);
+        let last = self.connect(Durability::Full).await?;
+        for connection in writers.all() {
+            connection.close().await?;
+        }
+        last.close().await
+    }
+
     /// Waits for the turn to write, and begins.
     pub(super) async fn begin(&self, durability: Durability) -> sqlx::Result<SqliteWriting> {
         SqliteWriting::begin(&self.writers, durability, || self.connect(durability)).await

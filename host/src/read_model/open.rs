@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use uuid::Uuid;
 
 use crate::change::{Name, VersionId};
-use crate::database::{Concern, Database, Dialect, Error as DatabaseError, is_lost};
+use crate::database::{Concern, Database, Dialect, Error as DatabaseError, Tables, is_lost, query};
 
 macro_rules! migration {
     ($number:literal, $name:literal, $file:literal) => {
@@ -30,6 +30,7 @@ const CONCERN: Concern = Concern {
         migration!(1, "projections", "0001_projections.sql"),
         migration!(2, "versions side by side", "0002_versions_side_by_side.sql"),
         migration!(3, "several hosts", "0003_several_hosts.sql"),
+        migration!(6, "hosts of operations", "0006_hosts_of_operations.sql"),
     ],
     makes_with: &["CREATE", "ALTER", "INDEX", "CREATE VIEW", "DROP"],
     goes_on_making: true,
@@ -130,6 +131,23 @@ impl ReadModel {
         database.migrate(&CONCERN).await?;
         database.remember(CONCERN.mark).await.map_err(|fault| DatabaseError::open(database.name(), fault))?;
         Ok(Self { database: database.clone(), host: Uuid::now_v7().to_string().into(), unsettled: Arc::default() })
+    }
+
+    /// How the tables of read models in `database` stand, and of how many projections there are
+    /// any; writes nothing.
+    ///
+    /// # Errors
+    /// If the database can't be read, or is not fit.
+    pub async fn look_at(database: &Database) -> Result<(Tables, u64), DatabaseError> {
+        let tables = database.tables(&CONCERN).await?;
+        if tables == Tables::Missing {
+            return Ok((tables, 0));
+        }
+        let count = async {
+            let count = query("SELECT count(DISTINCT projection) AS n FROM fantascope_versions");
+            Ok(count.one(&mut database.read().await?).await?.get::<i64>("n")?.unsigned_abs())
+        };
+        Ok((tables, count.await.map_err(|source| DatabaseError::open(database.name(), source))?))
     }
 
     /// The database that they are in.

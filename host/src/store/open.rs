@@ -9,7 +9,7 @@ use super::append::{Appender, Request};
 use super::head::Head;
 use super::page::PageSize;
 use super::{Error, Hold, Lineage};
-use crate::database::{Concern, Database, Error as DatabaseError};
+use crate::database::{Concern, Database, Error as DatabaseError, Tables, query};
 use crate::event::{Checkpoint, Position};
 use crate::limits::Limits;
 
@@ -65,6 +65,22 @@ impl Store {
         tokio::spawn(super::head::listen(database.clone(), Arc::downgrade(&head)));
         let page_size = Arc::new(PageSize::at_most(limits.batch_events_max));
         Ok(Self { database: database.clone(), appends, head, limits: limits.clone(), page_size })
+    }
+
+    /// How the tables of a store in `database` stand, and its last position; writes nothing.
+    ///
+    /// # Errors
+    /// If the database can't be read, or is not fit.
+    pub async fn look(database: &Database) -> Result<(Tables, Position), DatabaseError> {
+        let tables = database.tables(&CONCERN).await?;
+        if tables == Tables::Missing {
+            return Ok((tables, Position::START));
+        }
+        let last = async {
+            let last = query("SELECT coalesce(max(position), 0) AS last FROM events");
+            Ok(Position::from_sql(last.one(&mut database.read().await?).await?.get("last")?))
+        };
+        Ok((tables, last.await.map_err(|source| DatabaseError::open(database.name(), source))?))
     }
 
     /// The position up to which the store can be read without missing anything: whatever

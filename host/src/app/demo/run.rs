@@ -56,6 +56,7 @@ pub async fn run(config: &Config, options: DemoOptions) -> anyhow::Result<()> {
     stop.cancel();
     host.deployments.drain().await;
     server.await??;
+    host.close().await;
     outcome
 }
 

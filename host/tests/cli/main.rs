@@ -1,146 +1,15 @@
 //! The program as it is called: what it prints and how it exits.
 
-use std::io::{BufRead as _, BufReader, Lines, Write as _};
-use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+mod leaving;
+mod place;
+mod telling;
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_fantascope");
-
-/// A folder with nothing in it, and the program run there.
-struct Place(tempfile::TempDir);
-
-impl Place {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("a folder"))
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn write(&self, file: &str, content: impl AsRef<[u8]>) -> &Self {
-        std::fs::write(self.path().join(file), content).expect("written");
-        self
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        self.command_of(PROGRAM, arguments)
-    }
-
-    fn command_of(&self, program: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program);
-        command.current_dir(self.path()).args(arguments).env("NO_COLOR", "1");
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("FANTASCOPE") {
-                command.env_remove(name);
-            }
-        }
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).stdin(Stdio::null()).output().expect("it runs")
-    }
-
-    fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Output {
-        let mut child = self
-            .command(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it runs");
-        child.stdin.take().expect("an input").write_all(input).expect("written");
-        child.wait_with_output().expect("it ends")
-    }
-
-    /// Checks exit code and words; gives standard output.
-    fn check(&self, arguments: &[&str], code: i32, said: &str) -> String {
-        check(&self.run(arguments), arguments, code, said)
-    }
-}
-
-fn check(output: &Output, arguments: &[&str], code: i32, said: &str) -> String {
-    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-    let all = format!("{stdout}{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {all}");
-    assert!(all.contains(said), "{arguments:?}: {all} should say {said}");
-    stdout
-}
-
-const SERVE: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];
-
-/// A host that serves until it is dropped.
-struct Server {
-    child: Child,
-    url: String,
-}
-
-impl Server {
-    fn start(place: &Place, environment: &[(&str, &str)]) -> Self {
-        let mut command = place.command(&SERVE);
-        Self::of(command.envs(environment.iter().copied()))
-    }
-
-    /// What `command` starts.
-    fn of(command: &mut Command) -> Self {
-        let (server, log) = Self::with_log(command);
-        // The log must be read to its end, or the host would wait for it.
-        std::thread::spawn(move || log.for_each(drop));
-        server
-    }
-
-    /// What `command` starts, and the rest of its log.
-    fn with_log(command: &mut Command) -> (Self, Lines<BufReader<ChildStderr>>) {
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("it runs");
-        let mut lines = BufReader::new(child.stderr.take().expect("a log")).lines();
-        let line = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find(|line| line.contains("http://"))
-            .expect("it says where it serves");
-        let url = line.split_whitespace().find(|word| word.starts_with("http://")).expect("a URL").to_owned();
-        (Self { child, url }, lines)
-    }
-
-    /// Appends two events; gives the status and the answer.
-    fn append(&self) -> (u16, Value) {
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let event = json!({ "event_type": "Counted", "event_data": {} });
-        let events = json!({ "events": [event, event] });
-        let mut answer =
-            agent.post(format!("{}/v1/aggregates/Counter/c/events", self.url)).send_json(events).expect("an answer");
-        (answer.status().as_u16(), answer.body_mut().read_json().expect("JSON"))
-    }
-
-    /// Bounds how large its files may be; nothing lifts the bound.
-    #[cfg(target_os = "linux")]
-    fn bound_files(&self, bytes: Option<u64>) {
-        use rustix::process::{Pid, Resource, Rlimit, prlimit};
-        let bound = Rlimit { current: bytes, maximum: None };
-        prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, bound).expect("a bound");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.child.kill().expect("killed");
-        self.child.wait().expect("ended");
-    }
-}
-
-fn line(number: u64) -> String {
-    format!(
-        "{{\"event_id\":\"00000000-0000-0000-0000-{number:012}\",\"event_type\":\"Counted\",\"aggregate_type\":\"Counter\",\"aggregate_id\":\"c\",\
-         \"aggregate_version\":{number},\"event_timestamp\":\"2026-01-31T09:30:00Z\",\"event_data\":{{\"n\":{number}}}}}\n"
-    )
-}
-
-fn lines(count: u64) -> String {
-    (1..=count).map(line).collect()
-}
+use crate::place::{PROGRAM, Place, SERVE, Server, check, line, lines, slides};
 
 #[test]
 fn wrong_usage_exits_with_2() {
@@ -189,6 +58,17 @@ fn settings_are_checked_all_at_once() {
     }
     place.check(&["--config", "missing.toml", "config", "check"], 1, "(missing.toml): cannot be read");
     place.write("good.toml", "[store]\npoll_ms = 7\n").check(&["--config", "good.toml", "config", "check"], 0, "ok");
+}
+
+#[test]
+fn a_log_level_that_does_not_exist_is_refused() {
+    let place = Place::new();
+    for (level, meant) in [("warning", "warn"), ("infoo", "info"), ("info,fantascope::http=debgu", "debug")] {
+        for arguments in [&["config", "check"][..], &["serve", "--listen", "127.0.0.1:0", "--exit-when-caught-up"]] {
+            let output = place.command(arguments).env("FANTASCOPE__LOG__LEVEL", level).output().expect("it runs");
+            check(&output, arguments, 1, &format!("is not a level, did you mean `{meant}`?"));
+        }
+    }
 }
 
 #[test]
@@ -418,21 +298,6 @@ fn makes_plugins_but_not_over_something() {
     place.check(&["build"], 1, "has no Cargo.toml");
 }
 
-/// The guest `slides` of a version that does `mode`.
-fn slides(version: u32, mode: &str) -> Vec<u8> {
-    let folder = std::env::var_os("FANTASCOPE_GUESTS").map(std::path::PathBuf::from).unwrap_or_else(|| {
-        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["xtask", "guests"]).output().expect("cargo");
-        std::path::PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
-    });
-    let mut bytes = std::fs::read(folder.join("slides.wasm")).expect("a built guest");
-    let start = b"slides:v=";
-    let at = bytes.windows(start.len()).position(|window| window == start).expect("a marker");
-    let marker = format!("slides:v={version:02};mode={mode:.<8};");
-    bytes[at..at + marker.len()].copy_from_slice(marker.as_bytes());
-    bytes
-}
-
 #[test]
 fn a_version_is_deployed_compared_switched_and_switched_back() {
     let place = Place::new();
@@ -456,14 +321,21 @@ fn a_version_is_deployed_compared_switched_and_switched_back() {
     host(&["plugin", "deploy", "v3.wasm", "--wait", "-q"], 0, "");
     let differs = host(&["projection", "verify", "slides", "--version", "3"], 3, "they differ");
     assert!(differs.contains("1 rows differ") && differs.contains("\"total\":12"), "{differs}");
-    host(&["projection", "cancel", "slides", "--version", "v3"], 0, "slides v3 is gone");
+    host(&["projection", "cancel", "slides", "--version", "v3"], 2, "say --yes");
+    host(&["projection", "cancel", "slides", "--version", "v3", "--yes"], 0, "slides v3 is gone");
     host(&["projection", "rebuild", "slides", "--as-of", "2", "--wait"], 0, "slides v1g2 is complete");
     host(&["projection", "pause", "slides", "--version", "2"], 0, "slides v2 is paused");
     host(&["projection", "list"], 0, "v1g2 as of 2");
     let operations = host(&["operations", "list", "-o", "json"], 0, "");
     let operations: Value = serde_json::from_str(&operations).expect("JSON");
     assert_eq!((&operations[0]["operation"], &operations[0]["outcome"]), (&json!("pause"), &json!("done")));
-    host(&["plugin", "remove", "slides"], 1, "version_live");
-    host(&["plugin", "remove", "slides", "--force"], 0, "slides was removed");
+    host(&["plugin", "remove", "slides", "--yes"], 1, "version_live");
+    host(
+        &["plugin", "remove", "slides", "--force"],
+        2,
+        "There is no terminal to ask on, so nothing was done: say --yes",
+    );
+    host(&["projection", "list"], 0, "slides");
+    host(&["plugin", "remove", "slides", "--force", "--yes"], 0, "slides was removed");
     host(&["projection", "list"], 0, "no projections");
 }
