@@ -95,7 +95,7 @@ pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
     #[cfg(not(target_arch = "wasm32"))]
-    pub use crate::spec::Spec;
+    pub use crate::spec::{Spec, json};
     pub use crate::{
         AnyEvent, At, Bytes, Decimal, Entry, Event, Events, Fold, Json, Keys, Meta, NoEvent, Result, Row, TextEnum,
         Timestamp, Upcast, Uuid, bail, ensure, log,

@@ -1,7 +1,6 @@
 //! Every type of column, out to the host and back in.
 
 use fantascope_sdk::prelude::*;
-use fantascope_sdk::spec::json;
 
 #[derive(TextEnum, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Size {

@@ -13,7 +13,7 @@ const WITH_EXAMPLES: [&str; 1] = ["fantascope-sdk"];
 
 /// The tests of the host that hold in every database, by their modules: they are run in a file
 /// with all the others, and again on each server.
-const IN_EVERY_DATABASE: [&str; 16] = [
+const IN_EVERY_DATABASE: [&str; 17] = [
     "admission",
     "comparison",
     "deployment",
@@ -23,6 +23,7 @@ const IN_EVERY_DATABASE: [&str; 16] = [
     "hosts",
     "lies",
     "pages",
+    "promotion",
     "replay",
     "rows",
     "scenarios",

@@ -37,8 +37,6 @@ impl Fold for Activity {
 
 #[cfg(test)]
 mod tests {
-    use fantascope_sdk::spec::json;
-
     use super::*;
 
     #[test]

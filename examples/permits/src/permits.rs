@@ -57,8 +57,6 @@ impl Fold for Permit {
 
 #[cfg(test)]
 mod tests {
-    use fantascope_sdk::spec::json;
-
     use super::*;
 
     #[test]

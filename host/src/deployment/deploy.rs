@@ -159,7 +159,9 @@ impl Deployments {
                 if !self.projections.has(&id) {
                     self.projections.run(&self.read_model.version(&id).await?, code);
                 }
-                Ok(deployed("unchanged", Some(&id), None))
+                let mut unchanged = deployed("unchanged", Some(&id), None);
+                unchanged.advice.extend(self.wish(&id, options.promote).await?);
+                Ok(unchanged)
             }
             Plan::Swap(id) => self.swap(&self.read_model.version(&id).await?, code, options, seen, actor).await,
             Plan::Build => {
@@ -248,6 +250,7 @@ impl Deployments {
                     self.read_model.swap(id, code.digest, operation).await?;
                     self.projections.run(&self.read_model.version(id).await?, code);
                 }
+                swapped.advice.extend(self.wish(id, options.promote).await?);
                 swapped
             }
         };

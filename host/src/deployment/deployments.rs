@@ -1,6 +1,7 @@
 //! The one who changes what runs, and what all operations share.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,8 @@ pub struct Deployments {
     /// Versions that are about to be retired here.
     pub(super) ending: Arc<Mutex<HashSet<VersionId>>>,
     pub(super) membership: Membership,
+    /// How many hosts were alive at the last look.
+    pub(super) hosts: Arc<AtomicU32>,
     pub(super) stop: CancellationToken,
 }
 
@@ -61,6 +64,12 @@ impl Deployments {
     #[must_use]
     pub fn plugins(&self) -> PluginList {
         self.plugins.clone()
+    }
+
+    /// How many hosts share the read models, this one among them, as of the last look.
+    #[must_use]
+    pub fn hosts_alive(&self) -> u32 {
+        self.hosts.load(Ordering::Relaxed)
     }
 
     /// The projections that run.

@@ -2,6 +2,7 @@
 //! follows what they have changed.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
@@ -48,8 +49,14 @@ impl Default for Membership {
 }
 
 impl Membership {
+    /// What this host is called, for people.
+    #[must_use]
+    pub fn host_name(&self) -> String {
+        self.name.clone().unwrap_or_else(default_name)
+    }
+
     fn identity(&self) -> Identity {
-        identity(&self.name.clone().unwrap_or_else(default_name))
+        identity(&self.host_name())
     }
 }
 
@@ -130,6 +137,7 @@ impl Deployments {
     async fn live_on(&self, life: &mut Life, renewed: &Mutex<Instant>) -> Result<bool, Fault> {
         self.stay_alive(renewed).await?;
         let look = self.read_model.look().await?;
+        self.hosts.store(look.hosts, Ordering::Relaxed);
         if look.hosts > 1 {
             self.bury_the_dead(&look).await?;
         }
@@ -246,8 +254,14 @@ impl Deployments {
                 self.projections.set_live(&record.id);
             }
             match (record.paused, self.projections.board().is_paused(&record.id)) {
-                (true, false) => self.projections.pause(&record.id).await,
-                (false, true) => self.projections.resume(&record.id).await,
+                (true, false) => {
+                    tracing::info!(projection = %record.id, "was paused at another host");
+                    self.projections.pause(&record.id).await;
+                }
+                (false, true) => {
+                    tracing::info!(projection = %record.id, "was resumed at another host");
+                    self.projections.resume(&record.id).await;
+                }
                 _ => {}
             }
             self.projections.board().recorded(record);

@@ -55,10 +55,33 @@ impl Deployments {
     }
 
     async fn hold_back(&self, id: &VersionId, operation: &NewOperation) -> Result<(), Fault> {
-        self.read_model.hold_back(id).await?;
-        self.projections.hold_back(id);
+        self.set_promote(id, Promote::Manual).await?;
         self.read_model.note_operation(operation, Outcome::Failed).await?;
         Ok(())
+    }
+
+    /// `id` is to take over by itself from now on when `promote` says.
+    async fn set_promote(&self, id: &VersionId, promote: Promote) -> Result<(), Fault> {
+        self.read_model.set_promote(id, promote).await?;
+        self.projections.set_promote(id, promote);
+        Ok(())
+    }
+
+    /// `id`, which is there already, was deployed once more, to be promoted so if anything was
+    /// said of that. Gives what there is to say of it.
+    pub(super) async fn wish(&self, id: &VersionId, promote: Option<Promote>) -> Result<Option<String>, Fault> {
+        let Some(promote) = promote else { return Ok(None) };
+        let versions = self.read_model.versions_of(id.projection.as_str()).await?;
+        if let Some(live) = versions.iter().find(|known| known.live && known.id >= *id) {
+            let advice = format!("{} is live, so there is nothing to promote", live.id.label());
+            return Ok(Some(advice));
+        }
+        self.set_promote(id, promote).await?;
+        // Looked up again: it may have caught up meanwhile, with what was wished before.
+        if promote != Promote::Manual && self.read_model.version(id).await?.state == State::Ready {
+            self.projections.is_ready(id);
+        }
+        Ok(None)
     }
 
     async fn promote_by_policy(&self, id: &VersionId) -> Result<(), Fault> {
@@ -110,7 +133,7 @@ impl Deployments {
         if self.projections.board().status(id, self.store.head()).is_none_or(|now| now.live) {
             return;
         }
-        if let Err(fault) = self.retire(id, NewOperation::on("retire", id, POLICY)).await {
+        if let Err(fault) = self.retire(id, Some(NewOperation::on("retire", id, POLICY))).await {
             tracing::error!(projection = %id, "can't be retired: {fault}");
         }
     }

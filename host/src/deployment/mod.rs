@@ -18,6 +18,7 @@ mod policy;
 mod process;
 mod rebuild;
 mod remove;
+mod stuck;
 mod upcasters;
 mod verify;
 mod wanted;

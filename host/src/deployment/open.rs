@@ -50,6 +50,8 @@ impl Deployments {
             busy: std::sync::Arc::default(),
             ending: std::sync::Arc::default(),
             membership,
+            // It has joined by the time that anybody asks.
+            hosts: std::sync::Arc::new(1.into()),
             stop: tokio_util::sync::CancellationToken::new(),
         };
         this.join().await?;
@@ -98,6 +100,7 @@ impl Deployments {
             tokio::spawn(self.clone().keep_order(ready));
         }
         tokio::spawn(self.clone().belong());
+        tokio::spawn(self.clone().tell_of_stuck());
         let this = self.clone();
         tokio::spawn(async move { this.promote_left_over(&versions).await });
         Ok(())

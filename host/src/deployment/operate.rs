@@ -7,7 +7,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::deployments::standing;
 use super::folder::status_of;
-use super::plan::{next_live, way_back};
+use super::plan::{next_live, to_give_up, way_back};
 use super::{Deployments, Fault, PluginStatus, Wanted};
 use crate::change::VersionId;
 use crate::projection::{Phase, Status};
@@ -155,6 +155,9 @@ impl Deployments {
             self.projections.pause(id).await;
         }
         self.note_paused(name, &ids, true, actor).await?;
+        for id in &ids {
+            tracing::info!(projection = %id, actor, "is paused");
+        }
         Ok(ids)
     }
 
@@ -184,6 +187,7 @@ impl Deployments {
                 self.projections.repartition(id, workers).await;
             }
             self.projections.resume(id).await;
+            tracing::info!(projection = %id, actor, "is resumed");
         }
         Ok(ids)
     }
@@ -233,43 +237,28 @@ impl Deployments {
         }
     }
 
-    /// Ends the building of a version and drops its tables; the one that is wanted, or the
-    /// only one that is being built.
+    /// Gives a version up that is not live, and drops its tables; the one that is wanted, or
+    /// the only one that is being built or waits to be promoted.
     ///
     /// # Errors
-    /// If nothing is built, or the version is live.
+    /// If it is live; or if there is no such version or more than one, and none is wanted.
     pub async fn cancel(&self, name: &str, wanted: Option<Wanted>, actor: &str) -> Result<VersionId, Fault> {
         let _exclusive = self.exclusively(name, "a cancellation").await?;
         let versions = self.versions_of(name).await?;
         let version = match wanted {
             Some(wanted) => wanted.pick(&versions)?,
-            None => {
-                let mut building = versions.iter().filter(|known| known.state == State::Building && !known.live);
-                match (building.next(), building.next()) {
-                    (Some(only), None) => only.clone(),
-                    (None, _) => {
-                        return Err(Fault::Invalid {
-                            reason: format!("nothing of `{name}` is being built beside the live version"),
-                        });
-                    }
-                    (Some(_), Some(_)) => {
-                        return Err(Fault::Invalid {
-                            reason: format!("several versions of `{name}` are being built: say which"),
-                        });
-                    }
-                }
-            }
+            None => find(&versions, &to_give_up(&versions)?)?,
         };
         let id = version.id.clone();
         if version.live {
             return Err(Fault::Live { id, advice: "promote another version first" });
         }
-        self.retire(&id, NewOperation::on("cancel", &id, actor)).await?;
+        self.retire(&id, Some(NewOperation::on("cancel", &id, actor))).await?;
         Ok(id)
     }
 
-    /// Stops `id`, and drops its tables.
-    pub(super) async fn retire(&self, id: &VersionId, operation: NewOperation) -> Result<(), Fault> {
+    /// Stops `id`, and drops its tables; without an `operation` as a part of another one.
+    pub(super) async fn retire(&self, id: &VersionId, operation: Option<NewOperation>) -> Result<(), Fault> {
         self.ending.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
         self.projections.end(id).await;
         let retired = self.read_model.retire(id, operation).await;

@@ -64,6 +64,32 @@ pub(super) fn next_live(known: &[VersionRecord]) -> Result<VersionId, Fault> {
     })
 }
 
+/// The version to give up if none is named: the only one that is being built, or waits to be promoted.
+pub(super) fn to_give_up(known: &[VersionRecord]) -> Result<VersionId, Fault> {
+    let name = known.first().map(|known| known.id.projection.to_string()).unwrap_or_default();
+    let waits = |known: &VersionRecord| {
+        known.state == State::Ready && known.as_of.is_none() && known.live_from.is_none() && !known.live
+    };
+    let is_beside = |known: &&VersionRecord| (known.state == State::Building && !known.live) || waits(known);
+    let beside: Vec<&VersionRecord> = known.iter().filter(is_beside).collect();
+    match beside.as_slice() {
+        [only] => Ok(only.id.clone()),
+        [] => Err(Fault::Invalid {
+            reason: format!(
+                "nothing of `{name}` is being built or waits to be promoted: name the version to drop another one"
+            ),
+        }),
+        several => {
+            let one = |known: &&VersionRecord| {
+                let state = if waits(known) { "waits to be promoted" } else { "is being built" };
+                format!("{} {state}", known.id.label())
+            };
+            let several: Vec<String> = several.iter().map(one).collect();
+            Err(Fault::Invalid { reason: format!("name the version of `{name}` to cancel: {}", several.join(", ")) })
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +179,27 @@ mod tests {
         check(&["v1g1 retired was-live", "v2g1 ready live"], 1, 1, &["id"], "version_lower");
         check(&["v1g1 ready live", "v2g1 building"], 3, 3, &["id"], "build");
         check(&["v1g1 ready live", "v1g2 past ready"], 1, 9, &["id"], "swap v1");
+    }
+
+    #[test]
+    fn knows_what_is_given_up() {
+        let check = |versions: &[&str], expected: Result<&str, &str>| {
+            let known: Vec<VersionRecord> = versions.iter().map(|text| known(text)).collect();
+            match (to_give_up(&known), expected) {
+                (Ok(id), Ok(label)) => assert_eq!(id.label().to_string(), label, "{versions:?}"),
+                (Err(fault), Err(reason)) => assert!(fault.to_string().contains(reason), "{versions:?}: {fault}"),
+                (found, _) => panic!("{versions:?}: {found:?}"),
+            }
+        };
+        check(&["v1g1 ready live", "v2g1 building"], Ok("v2"));
+        check(&["v1g1 ready live", "v2g1 ready"], Ok("v2"));
+        check(&["v1g1 ready live", "v1g2 past building"], Ok("v1g2"));
+        check(&["v1g1 building live"], Err("nothing of `lamp` is being built or waits to be promoted"));
+        check(&["v1g1 ready was-live", "v2g1 ready live", "v2g2 past ready"], Err("name the version to drop another"));
+        check(
+            &["v1g1 ready live", "v2g1 ready", "v3g1 building"],
+            Err("name the version of `lamp` to cancel: v2 waits to be promoted, v3 is being built"),
+        );
     }
 
     #[test]

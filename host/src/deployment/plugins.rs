@@ -24,6 +24,11 @@ pub enum PluginStatus {
     Refused,
 }
 
+impl PluginStatus {
+    /// Every one of them.
+    pub const ALL: [Self; 4] = [Self::Loading, Self::Active, Self::Superseded, Self::Refused];
+}
+
 impl std::fmt::Display for PluginStatus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

@@ -101,6 +101,7 @@ impl Deployments {
         let detail = format!("from position {}", version.position());
         let operation = NewOperation { detail, ..NewOperation::on("reset", id, actor) };
         self.projections.rewind(id, Checkpoint { position: to, last_event: before }, operation).await?;
+        tracing::info!(projection = %id, actor, "folds again what comes after position {to}");
         Ok(id.clone())
     }
 

@@ -57,20 +57,26 @@ impl Deployments {
         let is_meant = |known: &VersionRecord| version.is_none_or(|version| version == known.id.version);
         let live = standing(&versions).into_iter().find(|known| known.live && is_meant(known));
         let is_all = live.is_some();
-        if let Some(live) = live {
+        if let Some(live) = &live {
             if !force {
                 return Err(Fault::Live { id: live.id.clone(), advice: "promote another version first, or say force" });
             }
             for version in &versions {
                 self.projections.end(&version.id).await;
             }
-            let operation = NewOperation { from: Some(live.digest), ..NewOperation::on("remove", &live.id, actor) };
-            self.read_model.remove_live(&live.id, operation).await?;
         }
-        let versions = self.read_model.versions().await?;
-        let all = versions.iter().filter(|known| known.id.projection.as_str() == name);
-        for version in all.filter(|known| is_all || is_meant(known)) {
-            self.retire(&version.id, NewOperation::on("remove", &version.id, actor)).await?;
+        let going: Vec<&VersionRecord> = versions.iter().filter(|known| is_all || is_meant(known)).collect();
+        // It is one operation, whatever goes with it, noted with the first that goes.
+        let Some(first) = live.as_ref().or(going.first().copied()) else { return Ok(()) };
+        let labels: Vec<String> = going.iter().map(|known| known.id.label().to_string()).collect();
+        let detail = format!("builds: {}", labels.join(", "));
+        let from = Some(first.digest);
+        let mut operation = Some(NewOperation { from, detail, ..NewOperation::on("remove", &first.id, actor) });
+        if let Some(live) = &live {
+            self.read_model.remove_live(&live.id, operation.take().unwrap_or_default()).await?;
+        }
+        for version in going {
+            self.retire(&version.id, operation.take()).await?;
         }
         tracing::info!(projection = name, outcome = %Outcome::Done, "was removed");
         Ok(())

@@ -8,12 +8,14 @@ use axum::http::header::CONTENT_TYPE;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::{encode, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::process::Process;
 use super::scrape::Standing;
 use super::state::{Api, Shared};
 use super::{Code, Problem};
@@ -33,6 +35,8 @@ struct RequestLabels {
 #[derive(Debug)]
 pub(super) struct Metrics {
     registry: Registry,
+    /// Those of every process, whose names have no prefix.
+    process: Registry,
     requests: Family<RequestLabels, Counter>,
     durations: Family<RequestLabels, Histogram>,
 }
@@ -55,8 +59,10 @@ impl Metrics {
             Unit::Seconds,
             durations.clone(),
         );
-        registry.register_collector(Box::new(Standing { board: api.board.clone(), store: api.store.clone() }));
-        Self { registry, requests, durations }
+        registry.register_collector(Box::new(Standing { api: api.clone() }));
+        let mut process = Registry::default();
+        process.register_collector(Box::new(Process));
+        Self { registry, process, requests, durations }
     }
 }
 
@@ -92,7 +98,9 @@ fn known_method(method: &str) -> &'static str {
 )]
 pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
     let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &shared.metrics.registry)
+    let Metrics { registry, process, .. } = &shared.metrics;
+    encode_registry(&mut text, process)
+        .and_then(|()| encode(&mut text, registry))
         .map_err(|_| Problem::new(Code::InternalError, "the metrics cannot be written as text"))?;
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(CONTENT_TYPE, media_type)], text).into_response())

@@ -18,6 +18,7 @@ mod operations;
 mod parameters;
 mod plugins;
 mod problem;
+mod process;
 mod progress;
 mod projections;
 mod router;

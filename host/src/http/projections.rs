@@ -130,7 +130,7 @@ fn stopped(version: VersionRecord, head: Position) -> Status {
         error: None,
         created_at: version.created_at,
         as_of: version.as_of,
-        promote: version.promote,
+        promote: (!version.live && version.as_of.is_none()).then_some(version.promote),
         live_to: version.live_to,
         partitions: Vec::new(),
         digest: version.digest.to_string(),

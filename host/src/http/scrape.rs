@@ -5,9 +5,12 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use super::state::Api;
+use crate::database::PoolStatus;
+use crate::deployment::{PluginInfo, PluginStatus};
 use crate::event::Timestamp;
-use crate::projection::{Board, Phase, Status};
-use crate::store::{Hold, Store};
+use crate::projection::{Phase, Status};
+use crate::store::Hold;
 
 const PHASES: [Phase; 9] = [
     Phase::Rebuilding,
@@ -25,13 +28,34 @@ const PHASES: [Phase; 9] = [
 /// never one for an aggregate: nobody bounds how many of those there are.
 #[derive(Debug)]
 pub(super) struct Standing {
-    pub(super) board: Board,
-    pub(super) store: Store,
+    pub(super) api: Api,
+}
+
+impl Standing {
+    /// The connections of each database; of the store alone where read models share its.
+    fn encode_connections(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let (events, rows) = (self.api.store.database(), self.api.read_model.database());
+        let own = (rows.name() != events.name()).then_some(("read_models", rows));
+        let databases = [("store", events)].into_iter().chain(own);
+        let pools: Vec<_> = databases.flat_map(|(name, of)| of.pools().map(move |pool| (name, pool))).collect();
+        let mut family = |name: &str, help: &str, value: fn(&PoolStatus) -> f64| {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (database, pool) in &pools {
+                let labels = [("database", *database), ("pool", pool.name)];
+                ConstGauge::new(value(pool)).encode(family.encode_family(&labels)?)?;
+            }
+            Ok(())
+        };
+        family("database_connections", "Connections that are open", |pool| pool.open.into())?;
+        family("database_connections_idle", "Open connections that nobody uses", |pool| pool.idle as f64)?;
+        family("database_connections_max", "The most connections that may be open", |pool| pool.max.into())
+    }
 }
 
 impl Collector for Standing {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let head = self.store.head();
+        let Api { store, board, deployments, .. } = &self.api;
+        let head = store.head();
         let gauge = encoder.encode_descriptor(
             "store_head_position",
             "The last position of the event store",
@@ -46,8 +70,17 @@ impl Collector for Standing {
             MetricType::Gauge,
         )?;
         let seconds = |hold: Hold| Timestamp::now().seconds_since(hold.since).max(0.0);
-        ConstGauge::new(self.store.hold().map_or(0.0, seconds)).encode(held)?;
-        let statuses = self.board.statuses(head);
+        ConstGauge::new(store.hold().map_or(0.0, seconds)).encode(held)?;
+        let hosts = encoder.encode_descriptor(
+            "hosts",
+            "Hosts that share the read models, this one among them, at the last look",
+            None,
+            MetricType::Gauge,
+        )?;
+        ConstGauge::new(i64::from(deployments.hosts_alive())).encode(hosts)?;
+        encode_plugins(&mut encoder, &deployments.plugins().get())?;
+        self.encode_connections(&mut encoder)?;
+        let statuses = board.statuses(head);
         let mut family =
             |name: &str, help: &str, value: fn(&Status) -> f64| each(&mut encoder, &statuses, name, help, value);
         family("projection_position", "Everything up to here is folded", |status| status.position.0 as f64)?;
@@ -79,6 +112,16 @@ impl Collector for Standing {
         }
         Ok(())
     }
+}
+
+fn encode_plugins(encoder: &mut DescriptorEncoder<'_>, plugins: &[PluginInfo]) -> Result<(), std::fmt::Error> {
+    let mut family = encoder.encode_descriptor("plugins", "Plugin files, by status", None, MetricType::Gauge)?;
+    for status in PluginStatus::ALL {
+        let count = plugins.iter().filter(|plugin| plugin.status == status).count();
+        let labels = [("status", status.to_string())];
+        ConstGauge::new(count as f64).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
 }
 
 fn each(

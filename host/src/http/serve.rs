@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -11,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::auth::Peer;
 use super::router::build;
 use super::state::Api;
 
@@ -49,8 +52,8 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken)
             () = shutdown.cancelled() => break,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let connection = connect(stream, router.clone(), shutdown.clone());
+            Ok((stream, peer)) => {
+                let connection = connect(stream, Peer(peer), router.clone(), shutdown.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(permit);
@@ -73,14 +76,19 @@ pub async fn serve(listener: TcpListener, api: Api, shutdown: CancellationToken)
     Ok(())
 }
 
-async fn connect(stream: TcpStream, router: axum::Router, shutdown: CancellationToken) {
+async fn connect(stream: TcpStream, peer: Peer, router: axum::Router, shutdown: CancellationToken) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        router.call(request)
+    });
     // Answers are small and written at once: waiting for more would only delay them.
     drop(stream.set_nodelay(true));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_TIMEOUT)
         .max_header_size(HEADERS_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -6,6 +6,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::Token;
+use super::auth::Strangers;
 use super::metrics::Metrics;
 use crate::deployment::Deployments;
 use crate::limits::Limits;
@@ -34,6 +35,7 @@ pub struct Api {
 pub(super) struct Shared {
     pub(super) api: Api,
     pub(super) metrics: Metrics,
+    pub(super) strangers: Strangers,
     /// A permit for each client that may follow the live events.
     pub(super) live_clients: Arc<Semaphore>,
     /// Says that the host is about to end: whoever streams must end too.
@@ -45,6 +47,12 @@ impl Shared {
         let metrics = Metrics::new(&api);
         // A semaphore has a bound of its own, far beyond what a host can serve.
         let clients = api.limits.live_clients_max.min(Semaphore::MAX_PERMITS);
-        Self { api, metrics, live_clients: Arc::new(Semaphore::new(clients)), shutdown }
+        Self {
+            api,
+            metrics,
+            strangers: Strangers::default(),
+            live_clients: Arc::new(Semaphore::new(clients)),
+            shutdown,
+        }
     }
 }

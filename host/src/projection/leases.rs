@@ -4,6 +4,7 @@
 //! grants, as in a trial, all may be folded.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub struct Leases {
     looks: watch::Sender<u64>,
     /// The epochs under which this host folds, or did last, until it hands over.
     held: Arc<Mutex<BTreeMap<UnitId, i64>>>,
+    /// Whether other hosts have ever folded something too: only then is it news who folds what.
+    had_others: Arc<AtomicBool>,
 }
 
 /// All, or some.
@@ -46,6 +49,7 @@ impl Default for Leases {
             asked: Arc::default(),
             looks: watch::channel(0).0,
             held: Arc::default(),
+            had_others: Arc::default(),
         }
     }
 }
@@ -64,6 +68,7 @@ impl Granted {
 impl Leases {
     /// Lets versions fold what is `granted`, and nothing else.
     pub fn grant(&self, granted: Granted) {
+        self.had_others.fetch_or(granted != Granted::All, Ordering::Relaxed);
         self.granted.send_if_modified(|known| {
             let is_new = **known != granted;
             if is_new {
@@ -75,7 +80,11 @@ impl Leases {
 
     /// Notes that `unit` is folded here under `epoch`.
     pub(super) fn holds(&self, unit: UnitId, epoch: i64) {
-        self.held().insert(unit, epoch);
+        let (id, partition) = unit.clone();
+        let is_new = self.held().insert(unit, epoch).is_none();
+        if is_new && self.had_others.load(Ordering::Relaxed) {
+            tracing::info!(projection = %id, partition, "is folded by this host from now on");
+        }
     }
 
     /// Hands over what is held of the `count` partitions of `id`, but for those that are `kept`.
@@ -91,6 +100,7 @@ impl Leases {
             if self.held().contains_key(&unit) {
                 read_model.release(id, number).await?;
                 self.held().remove(&unit);
+                tracing::info!(projection = %id, partition = number, "is handed over to other hosts");
             }
         }
         Ok(())

@@ -128,14 +128,14 @@ pub struct Status {
     pub built_until: Position,
     /// How much of the backfill is done, 0 to 1.
     pub progress: f64,
-    /// While rebuilding: how long it will take at the present rate.
+    /// While it is rebuilding or lags: how long it will take at the present rate, if no events come.
     pub eta_seconds: Option<f64>,
     pub error: Option<Problem>,
     pub created_at: Timestamp,
     /// For a build of the past: its last position.
     pub as_of: Option<Position>,
-    /// When it takes the place of the live version.
-    pub promote: Promote,
+    /// When it takes the place of the live version; null if it is live, or a build of the past.
+    pub promote: Option<Promote>,
     /// When it stopped to be live, if it was: until it is retired it can be rolled back to.
     pub live_to: Option<Timestamp>,
     /// Of each partition, while there are several.
@@ -278,7 +278,11 @@ impl Board {
             }
             let is_moving = matches!(observed.phase, Phase::Rebuilding | Phase::Following | Phase::Lagging);
             if is_all && observed.host.is_some() && is_moving {
-                observed.phase = if building { Phase::Rebuilding } else { Phase::Following };
+                observed.phase = match (building, observed.as_of) {
+                    (true, _) => Phase::Rebuilding,
+                    (false, Some(_)) => Phase::Complete,
+                    (false, None) => Phase::Following,
+                };
                 observed.waiting.clear();
             }
         });
@@ -406,7 +410,12 @@ impl Entry {
             Phase::Following if lag_seconds > LAGGING_SECONDS => Phase::Lagging,
             phase => phase,
         };
-        let rebuilding = phase == Phase::Rebuilding;
+        let end_in_sight = match phase {
+            Phase::Rebuilding => Some(end.max(head)),
+            Phase::Lagging => Some(head),
+            _ => None,
+        };
+        let to_go = |end: Position| (rate > 0.0).then(|| end.ahead_of(position) as f64 / rate);
         let partition = |(partition, state): (u32, &(Position, f64, Timestamp))| PartitionStatus {
             partition,
             position: state.0,
@@ -425,11 +434,11 @@ impl Entry {
             events_per_second: rate,
             built_until: end,
             progress,
-            eta_seconds: (rebuilding && rate > 0.0).then(|| end.max(head).ahead_of(position) as f64 / rate),
+            eta_seconds: end_in_sight.and_then(to_go),
             error: observed.error.clone().or(stuck.filter(|_| phase == Phase::Stuck)),
             created_at: observed.created_at,
             as_of: observed.as_of,
-            promote: observed.promote,
+            promote: (!observed.live && observed.as_of.is_none()).then_some(observed.promote),
             live_to: observed.live_to,
             partitions: match observed.partitions.as_slice() {
                 [_] => Vec::new(),

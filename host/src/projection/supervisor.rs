@@ -114,7 +114,11 @@ impl Projections {
     pub fn run(&self, record: &VersionRecord, code: Code) {
         let now = Timestamp::now();
         let observed = Observed {
-            phase: if record.state == State::Building { Phase::Rebuilding } else { Phase::Lagging },
+            phase: match record.state {
+                State::Building => Phase::Rebuilding,
+                _ if record.as_of.is_some() => Phase::Complete,
+                _ => Phase::Lagging,
+            },
             live: record.live,
             created_at: record.created_at,
             promote: record.promote,
@@ -225,9 +229,15 @@ impl Projections {
         self.around.board.set_live(id);
     }
 
-    /// Shows `id` as one that is not promoted by itself any more.
-    pub fn hold_back(&self, id: &VersionId) {
-        self.around.board.update(id, |observed| observed.promote = Promote::Manual);
+    /// Shows when `id` is to be promoted.
+    pub fn set_promote(&self, id: &VersionId, promote: Promote) {
+        self.around.board.update(id, |observed| observed.promote = promote);
+    }
+
+    /// Lists `id` once more among those that have caught up.
+    pub fn is_ready(&self, id: &VersionId) {
+        // Who listens has ended with the host.
+        drop(self.around.ready.send(id.clone()));
     }
 
     /// Keeps the tail where it is while the guard is held, and says where that is:

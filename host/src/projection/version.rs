@@ -469,6 +469,7 @@ impl Version {
         self.around.board.update(&self.id, |observed| {
             observed.phase = match record.state {
                 State::Building => Phase::Rebuilding,
+                _ if record.as_of.is_some() => Phase::Complete,
                 _ if record.position() >= self.around.pages.store().head() => Phase::Following,
                 _ => Phase::Lagging,
             };

@@ -91,6 +91,8 @@ pub struct Operation {
     pub generation: Option<u32>,
     /// Who asked for it: the name of a token, `folder` for files, `policy` for the host itself.
     pub actor: String,
+    /// The name of the host that was asked, or did it by itself.
+    pub host: Option<String>,
     pub started_at: Timestamp,
     pub ended_at: Option<Timestamp>,
     pub outcome: Outcome,
@@ -219,7 +221,8 @@ pub(super) async fn note(writing: &mut Writing, operation: &NewOperation, outcom
     let now = Timestamp::now().0;
     let id = query(
         "INSERT INTO fantascope_operations (operation, subject, version, generation, actor, started_at, ended_at, \
-         outcome, from_digest, to_digest, position, detail, host) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         outcome, from_digest, to_digest, position, detail, host, host_name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+         (SELECT h.name FROM fantascope_hosts h WHERE h.host = ?))",
     )
     .bind(operation.operation)
     .bind(operation.subject.clone())
@@ -233,6 +236,7 @@ pub(super) async fn note(writing: &mut Writing, operation: &NewOperation, outcom
     .bind(operation.to.map(|digest| digest.to_string()))
     .bind(operation.position.map(Position::to_sql))
     .bind(operation.detail.clone())
+    .bind(writing.host())
     .bind(writing.host())
     .insert_numbered(writing)
     .await?;
@@ -273,6 +277,7 @@ fn decode(row: &Row) -> sqlx::Result<Operation> {
         version: row.optional_number("version")?,
         generation: row.optional_number("generation")?,
         actor: row.get("actor")?,
+        host: row.get("host_name")?,
         started_at: Timestamp(row.get("started_at")?),
         ended_at: row.get::<Option<i64>>("ended_at")?.map(Timestamp),
         outcome: match outcome.as_str() {

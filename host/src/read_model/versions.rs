@@ -223,13 +223,13 @@ impl ReadModel {
         writing.commit().await
     }
 
-    /// `id` is not to take over by itself any more.
+    /// `id` is to take over by itself when `promote` says.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn hold_back(&self, id: &VersionId) -> Result<(), Error> {
+    pub async fn set_promote(&self, id: &VersionId, promote: Promote) -> Result<(), Error> {
         let mut writing = self.begin().await?;
-        update(&mut writing, id, "promote = ?", None::<String>).await?;
+        update(&mut writing, id, "promote = ?", promote.as_sql().map(str::to_owned)).await?;
         writing.commit().await
     }
 
@@ -252,11 +252,12 @@ impl ReadModel {
         Ok(())
     }
 
-    /// Drops the tables of `id`, which must not be live.
+    /// Drops the tables of `id`, which must not be live; without an `operation` as a part of
+    /// one that was noted before.
     ///
     /// # Errors
     /// [`Error::Live`] if it is.
-    pub async fn retire(&self, id: &VersionId, operation: NewOperation) -> Result<(), Error> {
+    pub async fn retire(&self, id: &VersionId, operation: Option<NewOperation>) -> Result<(), Error> {
         let mut writing = self.begin().await?;
         let gone = record(&mut writing, id).await?;
         if gone.live {
@@ -283,8 +284,10 @@ impl ReadModel {
             .execute(&mut writing)
             .await?;
         end_running(&mut writing, id, Outcome::Cancelled, gone.position()).await?;
-        let operation = NewOperation { from: Some(gone.digest), position: Some(gone.position()), ..operation };
-        note(&mut writing, &operation, Outcome::Done).await?;
+        if let Some(operation) = operation {
+            let operation = NewOperation { from: Some(gone.digest), position: Some(gone.position()), ..operation };
+            note(&mut writing, &operation, Outcome::Done).await?;
+        }
         forget_unused_plugins(&mut writing).await?;
         writing.commit().await?;
         self.settle(&id.projection).await;

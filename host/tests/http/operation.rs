@@ -85,6 +85,37 @@ async fn counts_requests_by_route_and_never_by_aggregate() {
 }
 
 #[tokio::test]
+async fn tells_of_its_process_its_connections_its_plugins_and_its_hosts() {
+    let host = Host::new(|_| {}).await;
+    let refused = PluginInfo { file: "a.wasm".to_owned(), status: PluginStatus::Refused, ..PluginInfo::default() };
+    host.api.deployments.plugins().put(refused);
+    let text = host.get("/metrics").await.text;
+    for line in [
+        "fantascope_hosts 1\n",
+        "fantascope_plugins{status=\"refused\"} 1.0\n",
+        "fantascope_plugins{status=\"active\"} 0.0\n",
+        "fantascope_database_connections_max{database=\"store\",pool=\"readers\"} 16.0\n",
+        "fantascope_database_connections_idle{database=\"store\",pool=\"readers\"} ",
+        "# TYPE process_cpu_seconds counter\n",
+    ] {
+        assert!(text.contains(line), "{text} should contain {line}");
+    }
+    assert!(!text.contains("database=\"read_models\""), "they share the store's: {text}");
+    assert_eq!(text.matches("# EOF").count(), 1, "{text}");
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{text} should have {name}")).parse().expect("a number")
+    };
+    assert!(value("process_resident_memory_bytes") > 1_000_000.0, "{text}");
+    assert!(value("process_threads") >= 1.0 && value("process_open_fds") >= 3.0, "{text}");
+    assert!(value("process_max_fds") >= value("process_open_fds"), "{text}");
+    assert!(value("process_cpu_seconds_total") >= 0.0, "{text}");
+    let now = fantascope::event::Timestamp::now().0 as f64 / 1e6;
+    let age = now - value("process_start_time_seconds");
+    assert!((-5.0..86_400.0).contains(&age), "{age} s old");
+}
+
+#[tokio::test]
 async fn the_description_lists_every_route_of_the_contract() {
     let host = Host::new(|_| {}).await;
     let document = host.get("/openapi.json").await.json();

@@ -389,10 +389,7 @@ async fn a_new_upcaster_takes_effect_at_one_position_for_all() {
     let installed = stage.deploy(turner(1, 10)).await.unwrap();
     let trial = installed.upcaster.unwrap();
     assert_eq!((trial.effective_after, trial.changed, trial.taken["Slide v1"]), (Position(10), 10, 10));
-    assert_eq!(
-        trial.samples[0].before,
-        [r#"Slide v1 {"n":1}"#.replace("\":1", "\": 1").as_str()].map(|_| trial.samples[0].before[0].clone())
-    );
+    assert_eq!(trial.samples[0].before, [r#"Slide v1 {"n":1}"#]);
     assert!(trial.samples[0].after[0].starts_with("Slide v2 {\"n\":10}"), "{:?}", trial.samples[0]);
     assert_eq!(trial.affected[0].projection, "slides");
     assert!(installed.advice[0].contains("projection rebuild slides"), "{:?}", installed.advice);

@@ -30,6 +30,7 @@ mod lies;
 mod outage;
 mod pages;
 mod place;
+mod promotion;
 mod refusals;
 mod replay;
 mod restored;

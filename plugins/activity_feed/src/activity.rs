@@ -53,8 +53,6 @@ impl Fold for Activity {
 
 #[cfg(test)]
 mod tests {
-    use fantascope_sdk::spec::json;
-
     use super::*;
 
     #[test]

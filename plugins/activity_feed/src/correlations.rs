@@ -39,8 +39,6 @@ impl Fold for Correlation {
 
 #[cfg(test)]
 mod tests {
-    use fantascope_sdk::spec::json;
-
     use super::*;
 
     #[test]

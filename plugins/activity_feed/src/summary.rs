@@ -39,8 +39,6 @@ fn shortened(mut line: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use fantascope_sdk::spec::json;
-
     use super::*;
 
     fn check(payload: impl Into<Json>, expected: &str) {

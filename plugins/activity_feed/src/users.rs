@@ -30,8 +30,6 @@ impl Fold for User {
 
 #[cfg(test)]
 mod tests {
-    use fantascope_sdk::spec::json;
-
     use super::*;
 
     #[test]

@@ -92,9 +92,7 @@ mod tests {
 
     #[test]
     fn counts_no_order_that_was_only_placed() {
-        Spec::of::<Revenue>()
-            .given_json("order-1", "OrderPlaced", 2, fantascope_sdk::spec::json!({ "total_cents": 1000 }))
-            .then_none();
+        Spec::of::<Revenue>().given_json("order-1", "OrderPlaced", 2, json!({ "total_cents": 1000 })).then_none();
     }
 
     fn row(day: &str, currency: &str, orders: i64, paid_cents: i64) -> Revenue {

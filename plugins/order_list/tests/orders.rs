@@ -1,7 +1,7 @@
 //! Given what happened to orders, then how the list shows them.
 
 use fantascope_sdk::prelude::*;
-use fantascope_sdk::spec::{ProjectionSpec, json};
+use fantascope_sdk::spec::ProjectionSpec;
 use order_list::{Line, Order, OrderCancelled, OrderPaid, OrderPlaced, OrderShipped, Status};
 
 const MONDAY: &str = "2026-01-05T09:00:00Z";

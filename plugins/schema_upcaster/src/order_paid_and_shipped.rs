@@ -54,8 +54,6 @@ impl Upcast for OrderPaidAndShippedV1 {
 
 #[cfg(test)]
 mod tests {
-    use fantascope_sdk::spec::json;
-
     use super::*;
 
     #[test]

@@ -63,8 +63,6 @@ pub(crate) fn lines(items: Vec<ItemV1>) -> Result<Vec<Line>> {
 
 #[cfg(test)]
 mod tests {
-    use fantascope_sdk::spec::json;
-
     use super::*;
 
     fn spec() -> fantascope_sdk::spec::UpcasterSpec<OrderPlacedV1> {

@@ -16,8 +16,6 @@ impl Upcast for PortalPingedV1 {
 
 #[cfg(test)]
 mod tests {
-    use fantascope_sdk::spec::json;
-
     use super::*;
 
     #[test]
