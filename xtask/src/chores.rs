@@ -1,7 +1,7 @@
 //! Chores that are little more than one call of cargo.
 
 use crate::cargo::{FAULTS, cargo, run};
-use crate::databases::Databases;
+use crate::databases::{Databases, Flavour};
 use crate::guests;
 use crate::steps::Steps;
 
@@ -31,7 +31,7 @@ pub(crate) fn bench(arguments: &[&str]) -> anyhow::Result<()> {
 pub(crate) fn soak(filters: &[&str]) -> anyhow::Result<()> {
     let guests = guests::build()?;
     let mut steps = Steps::default();
-    let databases = Databases::start(&mut steps);
+    let databases = Databases::start(&mut steps, Flavour::MariaDb);
     steps.run("long tests", || {
         let mut command = cargo(&["test", "--package", "fantascope", "--features", FAULTS]);
         command.args(["--test", "it", "--test", "crash", "--"]);

@@ -1,5 +1,6 @@
 //! Steps of a chore: each is run, timed and told of at the end.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -13,7 +14,7 @@ pub(crate) struct Steps {
 
 #[derive(Debug)]
 struct Step {
-    name: &'static str,
+    name: Cow<'static, str>,
     took: Duration,
     fault: Option<String>,
 }
@@ -21,7 +22,12 @@ struct Step {
 impl Steps {
     /// Runs a step. One that fails is told of at once and again at the end, and does
     /// not keep the others from being run.
-    pub(crate) fn run<T>(&mut self, name: &'static str, step: impl FnOnce() -> anyhow::Result<T>) -> Option<T> {
+    pub(crate) fn run<T>(
+        &mut self,
+        name: impl Into<Cow<'static, str>>,
+        step: impl FnOnce() -> anyhow::Result<T>,
+    ) -> Option<T> {
+        let name = name.into();
         eprintln!("=== {name}");
         let start = Instant::now();
         let outcome = step();

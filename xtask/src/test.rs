@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use crate::cargo::{self, FAULTS, build_host, is_installed};
-use crate::databases::Databases;
-use crate::servers::Kind;
+use crate::databases::{Databases, Flavour};
 use crate::steps::Steps;
 use crate::{bindings, guests, permits, standalone};
 
@@ -37,14 +36,14 @@ const IN_EVERY_DATABASE: [&str; 17] = [
 ///
 /// # Errors
 /// If one fails.
-pub(crate) fn run() -> anyhow::Result<()> {
+pub(crate) fn run(flavour: Flavour) -> anyhow::Result<()> {
     let mut steps = Steps::default();
     steps.run("bindings are what the WIT gives", bindings::check);
     let guests = steps.run("guests", guests::build);
     let host = steps.run("tests and host built", build_host);
     match (&guests, &host) {
         (Some(guests), Some(host)) => {
-            let databases = Databases::start(&mut steps);
+            let databases = Databases::start(&mut steps, flavour);
             test(&mut steps, guests, &databases);
             drop(databases);
             steps.run("examples in comments", examples);
@@ -75,12 +74,8 @@ fn test(steps: &mut Steps, guests: &Path, databases: &Databases) {
         command.args(["--workspace", "--features", FAULTS]).env("FANTASCOPE_GUESTS", guests);
         cargo::run(databases.tell(&mut command))
     });
-    for kind in databases.kinds() {
-        let name = match kind {
-            Kind::Postgres => "tests on PostgreSQL",
-            Kind::MariaDb => "tests on MariaDB",
-        };
-        steps.run(name, || {
+    for installation in databases.installations() {
+        steps.run(format!("tests on {installation}"), || {
             let mut command = cargo::cargo(if has_nextest { &["nextest", "run"] } else { &["test"] });
             // All packages, so that what was built for the step before is what is run.
             command.args(["--workspace", "--features", FAULTS, "--test", "it"]);
@@ -89,7 +84,7 @@ fn test(steps: &mut Steps, guests: &Path, databases: &Databases) {
             } else {
                 command.arg("--").args(IN_EVERY_DATABASE.map(|module| format!("{module}::")));
             }
-            command.env("FANTASCOPE_GUESTS", guests).env("FANTASCOPE_TEST_DATABASE", kind.name());
+            command.env("FANTASCOPE_GUESTS", guests).env("FANTASCOPE_TEST_DATABASE", installation.kind.name());
             cargo::run(databases.tell(&mut command))
         });
     }

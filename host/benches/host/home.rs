@@ -26,7 +26,7 @@ impl Home {
     /// A server that syncs to disk, as one in production does.
     pub(crate) fn server(kind: Kind, folder: &Path) -> anyhow::Result<Self> {
         let installation = Installation::find(kind).with_context(|| format!("{kind} is not installed"))?;
-        let template = Template::ensure(&installation, &folder.join(kind.name()))?;
+        let template = Template::ensure(&installation, &folder.join(installation.name()))?;
         let server = Server::start(&template, Disk::Full)?;
         Ok(Self { folder: folder.to_owned(), server: Some(server), made: Mutex::default() })
     }

@@ -4,47 +4,32 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, PgConnection, Row as _};
+
 use crate::servers::{Durability, Installation, Kind, Server, Template};
 
-/// What `statement` gives, asked over TCP by the database's own client, or its words
-/// on why it gives nothing.
+/// What `statement` gives, or why it gives nothing.
 fn ask(kind: Kind, url: &str, statement: &str) -> Result<String, String> {
-    let mut command = match kind {
-        Kind::Postgres => {
-            let mut command = Command::new("psql");
-            command.env("PGCLIENTENCODING", "UTF8");
-            command.args(["--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "-c", statement, url]);
-            command
-        }
-        Kind::MariaDb => {
-            let rest = url.strip_prefix("mysql://").unwrap();
-            let (user, rest) = rest.split_once(':').unwrap();
-            let (password, rest) = rest.split_once('@').unwrap();
-            let (host, rest) = rest.split_once(':').unwrap();
-            let (port, database) = rest.split_once('/').unwrap();
-            let mut command = Command::new("mariadb");
-            command.args([
-                "--no-defaults",
-                "--protocol=tcp",
-                "--batch",
-                "--skip-column-names",
-                "--default-character-set=utf8mb4",
-            ]);
-            command.args(["--host", host, "--port", port, "--user", user, "--execute", statement, database]);
-            command.env("MYSQL_PWD", password);
-            command
-        }
+    let statement = sqlx::raw_sql(AssertSqlSafe(statement.to_owned()));
+    let answer = async {
+        let rows: Vec<String> = match kind {
+            Kind::Postgres => {
+                let rows = statement.fetch_all(&mut PgConnection::connect(url).await?).await?;
+                rows.iter().map(|row| row.try_get_unchecked(0)).collect::<Result<_, _>>()?
+            }
+            Kind::MariaDb => {
+                let rows = statement.fetch_all(&mut MySqlConnection::connect(url).await?).await?;
+                rows.iter().map(|row| row.try_get_unchecked(0)).collect::<Result<_, _>>()?
+            }
+        };
+        Ok(rows.join("\n"))
     };
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    let words = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().trim().to_owned();
-    if output.status.success() { Ok(words(output.stdout)) } else { Err(words(output.stderr)) }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(answer).map_err(|error: sqlx::Error| error.to_string())
 }
 
-/// Those of `kind`, unless it is not installed, or its client is not.
 fn installation(kind: Kind) -> Option<Installation> {
-    let client = if kind == Kind::Postgres { "psql" } else { "mariadb" };
-    let has_client = Command::new(client).arg("--version").stdout(Stdio::null()).status().is_ok();
-    let found = Installation::find(kind).filter(|_| has_client);
+    let found = Installation::find(kind);
     if found.is_none() {
         println!("skipped: {kind} is not installed");
     }

@@ -1,6 +1,7 @@
 //! Finding a database's programs, and running them.
 
 use std::env;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,9 +12,6 @@ use super::kind::Kind;
 
 /// Where packages of Debian and Ubuntu put PostgreSQL: a folder for each version, not in PATH.
 const POSTGRES: &str = "/usr/lib/postgresql";
-
-/// Names a server of MySQL, which then takes the place of MariaDB.
-pub(crate) const MYSQL: &str = "FANTASCOPE_MYSQLD";
 
 /// The oldest PostgreSQL that is used.
 const POSTGRES_VERSION_MIN: u32 = 15;
@@ -35,6 +33,9 @@ pub(crate) struct Installation {
 }
 
 impl Installation {
+    /// The variable that names a server of MySQL, which then takes the place of MariaDB.
+    pub(crate) const MYSQL: &str = "FANTASCOPE_MYSQLD";
+
     /// The newest one that can be used, if there is any.
     pub(crate) fn find(kind: Kind) -> Option<Self> {
         match kind {
@@ -50,9 +51,8 @@ impl Installation {
                 is_new.then_some(Self { kind, version, server, init, is_mysql: false })
             }
             Kind::MariaDb => {
-                if let Some(server) = env::var_os(MYSQL).map(PathBuf::from) {
-                    let version = version(&server).filter(|version| !version.contains("MariaDB"))?;
-                    return Some(Self { kind, version, init: server.clone(), server, is_mysql: true });
+                if let Some(server) = env::var_os(Self::MYSQL) {
+                    return Self::mysql(Path::new(&server));
                 }
                 let server = find_program(&["mariadbd", "mysqld"])?;
                 let init = find_program(&["mariadb-install-db"])?;
@@ -68,8 +68,26 @@ impl Installation {
         if beside.is_file() { Some(beside) } else { find_program(&[name]) }
     }
 
+    /// MySQL, whose server is the program `server`; none if that can't be run, or is MariaDB.
+    pub(crate) fn mysql(server: &Path) -> Option<Self> {
+        let version = version(server).filter(|version| !version.contains("MariaDB"))?;
+        let (server, init) = (server.to_owned(), server.to_owned());
+        Some(Self { kind: Kind::MariaDb, version, server, init, is_mysql: true })
+    }
+
+    /// The name of its template's folder.
+    pub(crate) const fn name(&self) -> &'static str {
+        if self.is_mysql { "mysql" } else { self.kind.name() }
+    }
+
+    /// The program of the server.
+    pub(crate) fn server(&self) -> &Path {
+        &self.server
+    }
+
     /// A command that runs `program` in `folder`. Servers refuse to run as root, and then
-    /// run as the user that their package has made.
+    /// run as the user that their package has made. MySQL takes root, if it is told so: its
+    /// program may be where no other user can enter.
     pub(super) fn command(&self, program: &Path, folder: &Path) -> Command {
         let mut command = match self.user() {
             None => Command::new(program),
@@ -94,7 +112,17 @@ impl Installation {
     }
 
     fn user(&self) -> Option<&'static str> {
-        rustix::process::geteuid().is_root().then(|| self.kind.system_user())
+        (rustix::process::geteuid().is_root() && !self.is_mysql).then(|| self.kind.system_user())
+    }
+}
+
+/// Its name and release, as in "PostgreSQL 15.18".
+impl fmt::Display for Installation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_mysql { f.write_str("MySQL")? } else { self.kind.fmt(f)? }
+        let is_number = |word: &&str| word.starts_with(|letter: char| letter.is_ascii_digit());
+        let release = self.version.split_whitespace().find(is_number);
+        release.map_or(Ok(()), |release| write!(f, " {release}"))
     }
 }
 

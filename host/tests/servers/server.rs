@@ -305,7 +305,8 @@ fn mariadb_settings(port: u16, is_durable: bool) -> Vec<String> {
 fn mysql_settings(is_durable: bool) -> Vec<&'static str> {
     // It writes a binary log by default, and would let administrators alone make triggers.
     let triggers = "--log-bin-trust-function-creators=ON";
-    vec![MYSQL_LOG, "--mysqlx=OFF", triggers, if is_durable { "--sync-binlog=1" } else { "--sync-binlog=0" }]
+    let (user, files, protocol) = ("--user=root", "--secure-file-priv=NULL", "--mysqlx=OFF");
+    vec![MYSQL_LOG, user, files, protocol, triggers, if is_durable { "--sync-binlog=1" } else { "--sync-binlog=0" }]
 }
 
 /// A port that nobody listens on now.

@@ -44,12 +44,13 @@ impl Template {
     /// # Errors
     /// If it is of another version than the server.
     pub(crate) fn given(kind: Kind) -> anyhow::Result<Option<Self>> {
-        let Some(folder) = std::env::var_os(Self::VARIABLE).map(|folder| Path::new(&folder).join(kind.name())) else {
+        let Some((folders, installation)) = std::env::var_os(Self::VARIABLE).zip(Installation::find(kind)) else {
             return Ok(None);
         };
-        let Some(installation) = Installation::find(kind).filter(|_| folder.join(STAMP).is_file()) else {
+        let folder = Path::new(&folders).join(installation.name());
+        if !folder.join(STAMP).is_file() {
             return Ok(None);
-        };
+        }
         let found = Self::open(&installation, &folder)?;
         let stale = || format!("`{}` is stale: `cargo xtask servers` makes it anew", folder.display());
         found.with_context(stale).map(Some)
@@ -64,7 +65,7 @@ impl Template {
             return Ok(found);
         }
         Self::make(installation, folder)
-            .with_context(|| format!("failed to make a template of {} in `{}`", installation.kind, folder.display()))
+            .with_context(|| format!("failed to make a template of {installation} in `{}`", folder.display()))
     }
 
     fn open(installation: &Installation, folder: &Path) -> anyhow::Result<Option<Self>> {
@@ -134,7 +135,7 @@ fn initialise(installation: &Installation, place: &Path, password: &str) -> anyh
             password.to_owned()
         }
         Kind::MariaDb if installation.is_mysql => {
-            command.args(["--no-defaults", "--initialize-insecure", MYSQL_LOG]);
+            command.args(["--no-defaults", "--user=root", "--initialize-insecure", MYSQL_LOG]);
             command.arg(joined("--init-file=", &secret)).arg(joined("--datadir=", &data));
             format!(
                 "CREATE USER {USER}@'%' IDENTIFIED BY '{password}';
