@@ -60,7 +60,7 @@ impl Databases {
         };
         let templates = (Template::VARIABLE, self.templates.display().to_string());
         let mysql = self.installations().find(|installation| installation.is_mysql);
-        let mysql = mysql.map(|mysql| (Installation::MYSQL, mysql.server().display().to_string()));
+        let mysql = mysql.map(|mysql| (Installation::MYSQL, mysql.server.display().to_string()));
         self.servers.iter().map(url).chain([templates]).chain(mysql).collect()
     }
 }

@@ -24,10 +24,11 @@ const KILLS_PER_ROUND: usize = 30;
 /// What must have been cut off at least once.
 const MUST_BE_HIT: &[&str] = &["deploy", "promote", "rollback", "retire"];
 
-/// A host that is killed while it starts is so within this time; it needs about half of it.
-const START: Duration = Duration::from_millis(120);
+/// What a host needs to start, on a machine on which operations take what [`takes`] says. How long it
+/// takes here tells how long all else does.
+const START: Duration = Duration::from_millis(60);
 
-/// And one that was asked for something within this, or within what that takes.
+/// A host that was asked for something is killed within this, or within what that takes.
 const OPERATION: Duration = Duration::from_millis(80);
 
 fn kills() -> usize {
@@ -57,6 +58,8 @@ struct Theatre {
     /// Events that were sent, and those of them that a host said it has.
     sent: i64,
     acknowledged: i64,
+    /// How much longer everything takes than on a fast machine, as it was of late.
+    slowness: f64,
 }
 
 impl Theatre {
@@ -68,9 +71,25 @@ impl Theatre {
             left: Look::default(),
             sent: 0,
             acknowledged: 0,
+            slowness: 1.0,
         };
         theatre.open_anew();
         theatre
+    }
+
+    /// A host that has come up, which tells how fast the machine is.
+    fn start(&mut self, fault: Fault) -> (Server, Address) {
+        let began = Instant::now();
+        let mut server = Server::start(self.command(fault));
+        let address = server.address();
+        let slowness = began.elapsed().as_secs_f64() / START.as_secs_f64();
+        self.slowness = (self.slowness + slowness) / 2.0;
+        (server, address)
+    }
+
+    /// A random part of what takes so long on a fast machine.
+    fn part_of(&mut self, takes: Duration) -> Duration {
+        takes.mul_f64(self.slowness * self.playground.dice.roll())
     }
 
     /// Another database, with the history and nothing else.
@@ -97,18 +116,18 @@ impl Theatre {
 
     /// Starts a host and kills it: while it starts, or when it was asked for this and that.
     fn kill_once(&mut self, tally: &mut Tally) {
-        let server = Server::start(self.command(Fault::None));
         let retires = self.left.keeps_too_many();
         if self.playground.dice.percent(if retires { 60 } else { 10 }) {
-            self.kill_amid_start(server, if retires { "retire" } else { "start" }, tally);
+            self.kill_amid_start(if retires { "retire" } else { "start" }, tally);
         } else {
-            self.kill_amid_operation(server, tally);
+            self.kill_amid_operation(tally);
         }
     }
 
-    fn kill_amid_start(&mut self, mut server: Server, kind: &'static str, tally: &mut Tally) {
+    fn kill_amid_start(&mut self, kind: &'static str, tally: &mut Tally) {
+        let mut server = Server::start(self.command(Fault::None));
         let began = Instant::now();
-        let delay = START.mul_f64(self.playground.dice.roll());
+        let delay = self.part_of(START * 2);
         server.listens(delay);
         std::thread::sleep(delay.saturating_sub(began.elapsed()));
         server.kill();
@@ -116,8 +135,8 @@ impl Theatre {
         tally.hit(kind, true, before.is_followed_by(&[kind], &self.left));
     }
 
-    fn kill_amid_operation(&mut self, mut server: Server, tally: &mut Tally) {
-        let address = server.address();
+    fn kill_amid_operation(&mut self, tally: &mut Tally) {
+        let (server, address) = self.start(Fault::None);
         self.came_back(&address, &server.log);
         for _ in 0..self.playground.dice.below(3) {
             let request = choose(&mut self.playground.dice, &self.slides, &look(&self.data));
@@ -130,7 +149,7 @@ impl Theatre {
         let beside = append(&mut self.playground.dice);
         let appends = request.kind != beside.kind && self.playground.dice.percent(40);
         let within = if self.playground.dice.percent(70) { takes(request.kind) } else { OPERATION };
-        let delay = within.mul_f64(self.playground.dice.roll());
+        let delay = self.part_of(within);
         let (answer, appended) = std::thread::scope(|scope| {
             let answer = scope.spawn(|| address.ask(&request));
             let appended = scope.spawn(|| appends.then(|| address.ask(&beside)).flatten());
@@ -206,8 +225,7 @@ impl Theatre {
 
     /// Lets everything come to its end, and checks that nothing is lost or doubled.
     fn finish(&mut self) {
-        let mut server = Server::start(self.command(Fault::None));
-        let address = server.address();
+        let (server, address) = self.start(Fault::None);
         self.came_back(&address, &server.log);
         let began = Instant::now();
         // It may be busy, with a retirement for one.
@@ -307,9 +325,8 @@ mod broken {
 
     /// Versions 1 and 2 stand side by side, and the first is live.
     fn two_versions() -> Theatre {
-        let theatre = Theatre::new();
-        let mut server = Server::start(theatre.command(Fault::None));
-        let address = server.address();
+        let mut theatre = Theatre::new();
+        let (server, address) = theatre.start(Fault::None);
         for version in [1, 2] {
             let answer = address.ask(&install(&theatre.slides, version)).expect("an answer");
             assert_eq!(answer.status, 200, "{answer:?}");
@@ -321,14 +338,13 @@ mod broken {
         theatre
     }
 
-    /// Whether one of many kills, each at most so long after what `choose` asks for,
-    /// leaves what can't be.
+    /// Whether one of many kills, each at most so long, on a fast machine, after what `choose`
+    /// asks for, leaves what can't be.
     fn is_caught(theatre: &mut Theatre, fault: Fault, within: Duration, choose: impl Fn(&Look) -> Request) -> bool {
         (0..60).any(|_| {
             let request = choose(&look(&theatre.data));
-            let mut server = Server::start(theatre.command(fault));
-            let address = server.address();
-            let delay = within.mul_f64(theatre.playground.dice.roll());
+            let (server, address) = theatre.start(fault);
+            let delay = theatre.part_of(within);
             std::thread::scope(|scope| {
                 scope.spawn(|| address.ask(&request));
                 std::thread::sleep(delay);

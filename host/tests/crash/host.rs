@@ -23,6 +23,9 @@ const PLUGINS: &[&str] = &["daily_revenue", "activity_feed", "schema_upcaster"];
 /// Longer than any run takes; a host that hangs fails the test instead of stopping it.
 pub(crate) const HANGS: Duration = Duration::from_secs(120);
 
+/// Some of those that are to be killed end before.
+const JUST_NOT: f64 = 1.25;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Killed {
     Yes,
@@ -45,6 +48,9 @@ pub(crate) struct Playground {
     history: PathBuf,
     pub(crate) dice: Dice,
     data_folders: usize,
+    /// How long an import and a host take that nobody kills.
+    import_takes: Duration,
+    serve_takes: Duration,
 }
 
 impl Playground {
@@ -63,15 +69,33 @@ impl Playground {
         fs::create_dir(folder.path().join("plugins")).expect("a folder for plugins");
         let history = folder.path().join("history.jsonl");
         fs::write(&history, history_lines).expect("a history");
-        Self { folder, history, dice: Dice::new(), data_folders: 0 }
+        let (import_takes, serve_takes) = (HANGS, HANGS);
+        Self { folder, history, dice: Dice::new(), data_folders: 0, import_takes, serve_takes }
     }
 
-    /// The read models of a host that nobody killed.
+    /// The read models of a host that nobody killed. How long it took is noted, so that kills fall into
+    /// that time on any machine: of the second, which has nothing to compile.
     pub(crate) fn undisturbed(&mut self) -> String {
-        let data = self.fresh_data();
-        assert_eq!(self.import(&data, None), Killed::No);
-        assert_eq!(self.serve(&data, Fault::None, None), Killed::No);
+        let mut data = PathBuf::new();
+        for _ in 0..2 {
+            data = self.fresh_data();
+            let began = Instant::now();
+            assert_eq!(self.import(&data, None), Killed::No);
+            self.import_takes = began.elapsed();
+            assert_eq!(self.serve(&data, Fault::None, None), Killed::No);
+            self.serve_takes = began.elapsed() - self.import_takes;
+        }
         self.read_models(&data)
+    }
+
+    /// The same as [`import`](Self::import), killed at any moment or just not.
+    pub(crate) fn import_to_kill(&mut self, data: &Path) -> Killed {
+        self.import(data, Some(self.import_takes.mul_f64(JUST_NOT)))
+    }
+
+    /// The same as [`serve`](Self::serve), killed at any moment or just not.
+    pub(crate) fn serve_to_kill(&mut self, data: &Path, fault: Fault) -> Killed {
+        self.serve(data, fault, Some(self.serve_takes.mul_f64(JUST_NOT)))
     }
 
     /// A database that is not there yet.

@@ -13,8 +13,6 @@ mod server;
 mod several;
 mod slides;
 
-use std::time::Duration;
-
 use host::{Fault, Killed, Playground};
 
 /// Kills over imports and rebuilds together.
@@ -31,11 +29,11 @@ fn a_killed_host_comes_back_to_the_same_read_model() {
     let mut rounds = 0;
     while kills_left > 0 {
         let data = playground.fresh_data();
-        while kills_left > 0 && playground.import(&data, Some(Duration::from_millis(600))) == Killed::Yes {
+        while kills_left > 0 && playground.import_to_kill(&data) == Killed::Yes {
             kills_left -= 1;
         }
         playground.import(&data, None);
-        while kills_left > 0 && playground.serve(&data, Fault::None, Some(Duration::from_millis(400))) == Killed::Yes {
+        while kills_left > 0 && playground.serve_to_kill(&data, Fault::None) == Killed::Yes {
             kills_left -= 1;
         }
         playground.serve(&data, Fault::None, None);
@@ -56,7 +54,7 @@ fn rows_and_checkpoint_committed_apart_are_caught() {
         let data = playground.fresh_data();
         playground.import(&data, None);
         for _ in 0..8 {
-            if playground.serve(&data, Fault::CommitApart, Some(Duration::from_millis(800))) == Killed::No {
+            if playground.serve_to_kill(&data, Fault::CommitApart) == Killed::No {
                 break;
             }
         }

@@ -1,5 +1,7 @@
 //! Plugins and operations over HTTP: each answer, and each fault with its code.
 
+use std::time::{Duration, Instant};
+
 use axum::body::Body;
 use axum::http::StatusCode;
 use fantascope::limits::Limits;
@@ -7,6 +9,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, SqliteConnection};
 
 use crate::host::{Answer, Host, request};
+use crate::socket::PATIENCE;
 
 /// The bytes of a built guest.
 fn guest(name: &str) -> Vec<u8> {
@@ -48,20 +51,21 @@ impl Host {
         self.post(&format!("/v1/projections/slides/{operation}"), body.to_string()).await
     }
 
-    /// Waits until the version is in `phase`.
+    /// Waits until the version is in `phase`, and has folded all there is.
     async fn reaches(&self, version: u64, phase: &str) {
         let is_there = async || {
             let statuses = self.get("/v1/projections/slides").await.json();
             let statuses = statuses.as_array().cloned().unwrap_or_default();
-            statuses.iter().any(|status| status["version"] == version && status["phase"] == phase)
+            statuses
+                .iter()
+                .any(|status| status["version"] == version && status["phase"] == phase && status["lag_events"] == 0)
         };
-        for _ in 0..2_000 {
-            if is_there().await {
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        let began = Instant::now();
+        while !is_there().await {
+            let text = self.get("/v1/projections/slides").await.text;
+            assert!(began.elapsed() < PATIENCE, "v{version} is not {phase}: {text}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        panic!("v{version} is not {phase}: {}", self.get("/v1/projections/slides").await.text);
     }
 }
 

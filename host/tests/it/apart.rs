@@ -12,7 +12,7 @@ use fantascope::store::{Expected, Store};
 use serde_json::{Value, json};
 
 use crate::place::Place;
-use crate::stage::slides;
+use crate::stage::{PATIENCE, slides};
 
 const KINDS: [&str; 3] = ["sqlite", "postgres", "mariadb"];
 
@@ -55,7 +55,7 @@ async fn folded(events: &Place, rows: &Place, up_to: u64) -> Vec<Value> {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), reached).await.expect("it comes to the end");
+        tokio::time::timeout(PATIENCE, reached).await.expect("it comes to the end");
         let status = projections.board().status(&id, store.head()).unwrap();
         assert_ne!(status.phase, Phase::Failed, "{:?}", status.error);
         projections.drain().await;

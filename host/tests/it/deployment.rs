@@ -7,7 +7,7 @@ use fantascope::event::Position;
 use fantascope::projection::Phase;
 use fantascope::read_model::Promote;
 
-use crate::stage::{POLICY, Stage, slides, sums, turner};
+use crate::stage::{PATIENCE, POLICY, Stage, slides, sums, turner};
 
 fn wanted(label: &str) -> Option<Wanted> {
     Some(label.parse().unwrap())
@@ -126,7 +126,7 @@ async fn what_is_ready_is_promoted_by_policy_if_it_agrees() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), refused).await.unwrap();
+    tokio::time::timeout(PATIENCE, refused).await.unwrap();
     assert_eq!(stage.live().await, "v2");
     // It stays, for whoever knows better.
     stage.deployments.promote("slides", None, false, "tester").await.unwrap();
@@ -177,8 +177,7 @@ async fn a_rebuild_is_a_new_build_of_the_same_version() {
 
 #[tokio::test]
 async fn the_past_can_be_seen_under_a_name_of_its_own() {
-    let short = Policy { keep_as_of: Duration::from_secs(3), ..POLICY };
-    let stage = Stage::with(short).await;
+    let stage = Stage::new().await;
     stage.append(2).await;
     stage.deploy(slides(1, "plain", 0)).await.unwrap();
     stage.reaches("v1", Phase::Following).await;
@@ -199,14 +198,15 @@ async fn the_past_can_be_seen_under_a_name_of_its_own() {
     let future = RebuildOptions { as_of: Some(AsOf::Position(Position(99))), ..RebuildOptions::default() };
     assert_eq!(code(stage.rebuild(future).await), "invalid_operation");
     // It is kept for a while, over a restart, too.
-    let stage = stage.again(short).await;
+    let stage = stage.again(POLICY).await;
     assert_eq!(stage.reaches("v1g2", Phase::Complete).await.as_of, Some(Position(10)));
+    let stage = stage.again(Policy { keep_as_of: Duration::from_secs(1), ..POLICY }).await;
     let gone = async {
         while stage.names().await.iter().any(|name| name.contains("as_of") || name.ends_with("g2")) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), gone).await.unwrap();
+    tokio::time::timeout(PATIENCE, gone).await.unwrap();
     assert_eq!(stage.names().await, ["slides__counts__v1g1", "slides_counts"]);
 }
 
@@ -219,6 +219,7 @@ async fn a_pause_lasts_over_a_restart() {
     stage.deployments.pause("slides", None, "tester").await.unwrap();
     stage.append(1).await;
     let stage = stage.again(POLICY).await;
+    stage.tail_is_at(10).await;
     let status = stage.reaches("v1", Phase::Paused).await;
     assert_eq!((status.position, status.lag_events), (Position(5), 5));
     stage.deployments.resume("slides", None, None, "tester").await.unwrap();
@@ -311,7 +312,7 @@ async fn previous_versions_are_kept_as_configured() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), retired).await.unwrap();
+    tokio::time::timeout(PATIENCE, retired).await.unwrap();
     stage.deployments.rollback("slides", false, "tester").await.unwrap();
     assert_eq!(stage.live().await, "v3");
     let fault = stage.deployments.rollback("slides", false, "tester").await.unwrap_err();

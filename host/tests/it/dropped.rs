@@ -12,7 +12,7 @@ use crate::dice::Dice;
 use crate::place::Place;
 
 /// Longer than anything takes here; what hangs fails instead of waiting for ever.
-const HANGS: Duration = Duration::from_secs(5);
+const HANGS: Duration = Duration::from_secs(60);
 
 const EVENTS: usize = 200;
 const DROPS: usize = 200;

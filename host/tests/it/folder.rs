@@ -8,7 +8,7 @@ use fantascope::deployment::{PluginInfo, PluginStatus, Policy};
 use fantascope::projection::Phase;
 use fantascope::read_model::Promote;
 
-use crate::stage::{POLICY, Stage, slides, sums, turner};
+use crate::stage::{PATIENCE, POLICY, Stage, slides, sums, turner};
 
 const READY: Policy = Policy { promote: Promote::Ready, ..POLICY };
 
@@ -60,7 +60,7 @@ impl Followed {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        let outcome = tokio::time::timeout(Duration::from_secs(60), waited).await;
+        let outcome = tokio::time::timeout(PATIENCE, waited).await;
         assert!(outcome.is_ok(), "{file}: {:?}", self.plugin(file));
     }
 

@@ -4,13 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fantascope::deployment::DeployOptions;
-use fantascope::projection::Phase;
+use fantascope::projection::{Phase, Status};
 use fantascope::read_model::Promote;
 
-use crate::stage::{Stage, slides, turner};
-
-/// Nothing here takes longer, unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::stage::{PATIENCE, Stage, slides, turner};
 
 /// Waits until `is_so`, or says what is not.
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
@@ -104,7 +101,7 @@ async fn what_is_said_to_one_host_holds_for_all() {
     two.deploy_with(slides(2, "plain", 0), options).await.unwrap();
     for stage in [&one, &two] {
         until("both have caught up with version 2", async || {
-            stage.status("v2").is_some_and(|status| status.phase == Phase::Following && status.lag_events == 0)
+            stage.status("v2").is_some_and(|status| status.phase == Phase::Following && stage.is_all_folded(&status))
         })
         .await;
     }
@@ -127,7 +124,8 @@ async fn what_is_said_to_one_host_holds_for_all() {
     two.deployments.resume("slides", None, None, "tester").await.unwrap();
     until("both go on", async || one.shown().await.values().all(|&(events, _)| events == 11)).await;
     until("and show it", async || {
-        ["v1", "v2"].iter().all(|label| one.status(label).is_some_and(|status| status.phase == Phase::Following))
+        let goes_on = |status: &Status| status.phase == Phase::Following && one.is_all_folded(status);
+        ["v1", "v2"].iter().all(|label| one.status(label).as_ref().is_some_and(goes_on))
     })
     .await;
     // Back again, said to the first.
@@ -271,7 +269,7 @@ async fn upcasters_hold_from_one_position_on_for_all_hosts() {
             appender.append("Show", &format!("s-{}", n % 5), any, vec![event.unwrap()]).await.unwrap();
         }
     });
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    until("some of them are there", async || one.store.refresh_head().await.unwrap().0 >= 60).await;
     let bytes = turner(1, 10);
     let upload = fantascope::read_model::Source::Upload;
     two.deployments.deploy("turner.wasm", bytes, upload, DeployOptions::default(), "tester").await.unwrap();

@@ -1,7 +1,7 @@
 //! A host that has nothing to do leaves its database alone, or nearly so.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fantascope::database::{Database, query};
 use fantascope::limits::Limits;
@@ -13,6 +13,10 @@ use crate::servers::{Durability, Kind, Server};
 use crate::stage::{POLICY, Stage, slides};
 
 const WATCHED: Duration = Duration::from_secs(10);
+
+/// How often it is watched until it leaves its database alone: on a busy machine what was begun takes
+/// a while to end.
+const TRIES: usize = 6;
 
 /// Of all sorts together.
 const STATEMENTS_PER_SECOND_MAX: f64 = 2.0;
@@ -70,16 +74,24 @@ async fn leaves_alone(kind: Kind) {
     write_down(kind, &raw).await;
     // What was begun comes to its end, and pauses grow.
     tokio::time::sleep(Duration::from_secs(4)).await;
-    let before = written(kind, &raw, &server).await.len();
-    tokio::time::sleep(WATCHED).await;
-    let statements = written(kind, &raw, &server).await.split_off(before);
+    let mut per_second = f64::INFINITY;
     let mut sorts: BTreeMap<String, usize> = BTreeMap::new();
-    for statement in &statements {
-        *sorts.entry(statement.chars().take(90).collect()).or_default() += 1;
+    for _ in 0..TRIES {
+        let (began, before) = (Instant::now(), written(kind, &raw, &server).await.len());
+        tokio::time::sleep(WATCHED).await;
+        let statements = written(kind, &raw, &server).await.split_off(before);
+        let watched = began.elapsed();
+        sorts.clear();
+        for statement in &statements {
+            *sorts.entry(statement.chars().take(90).collect()).or_default() += 1;
+        }
+        per_second = statements.len() as f64 / watched.as_secs_f64();
+        println!("{kind}: {per_second} a second: {sorts:#?}");
+        assert!(!statements.is_empty(), "it looks now and then");
+        if per_second <= STATEMENTS_PER_SECOND_MAX {
+            break;
+        }
     }
-    let per_second = statements.len() as f64 / WATCHED.as_secs_f64();
-    println!("{kind}: {per_second} a second: {sorts:#?}");
-    assert!(!statements.is_empty(), "it looks now and then");
     assert!(per_second <= STATEMENTS_PER_SECOND_MAX, "{per_second} a second: {sorts:#?}");
     // It wakes as fast as ever.
     stage.append(1).await;

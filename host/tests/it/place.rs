@@ -172,7 +172,7 @@ impl Place {
     /// Runs `guests` until each has caught up or failed, and stops them.
     pub(crate) async fn run(&self, guests: &[&str]) -> Host {
         let host = self.start(guests).await;
-        host.projections.caught_up().await;
+        host.caught_up().await;
         host.projections.drain().await;
         host
     }
@@ -229,6 +229,17 @@ impl Raw {
 }
 
 impl Host {
+    /// Waits until each version has folded all that is committed by now, or rests. That the head
+    /// has come to the last event is waited for: on MySQL that takes as long as it takes.
+    pub(crate) async fn caught_up(&self) {
+        let events = Raw(self.store.database().clone());
+        let last: i64 = events.rows("SELECT coalesce(max(position), 0) FROM events").await[0].at(0).unwrap();
+        while self.store.refresh_head().await.unwrap().0 < last.cast_unsigned() {
+            tokio::time::sleep(POLL).await;
+        }
+        self.projections.caught_up().await;
+    }
+
     pub(crate) fn status(&self, projection: &str) -> Status {
         let statuses = self.projections.board().statuses(self.store.head());
         statuses.into_iter().find(|status| status.projection == projection).unwrap()

@@ -71,7 +71,7 @@ async fn following_gives_the_same_as_backfilling() {
     for part in 1..=10 {
         import_demo(&host.store, events() * part / 10, events()).await;
     }
-    host.projections.caught_up().await;
+    host.caught_up().await;
     host.projections.drain().await;
     check(&following, &expected, "following").await;
 }

@@ -1,6 +1,8 @@
 //! A host whose slides change: with deployments, and guests that are what a test wants.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use fantascope::database::Row;
@@ -16,8 +18,8 @@ use serde_json::json;
 use crate::guests::guest;
 use crate::place::Place;
 
-/// Nothing here takes longer, unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Nothing takes longer, however busy the machine is, unless it hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) const POLICY: Policy = Policy {
     promote: Promote::Manual,
@@ -34,6 +36,8 @@ pub(crate) struct Stage {
     pub(crate) store: Store,
     pub(crate) read_model: ReadModel,
     pub(crate) deployments: Deployments,
+    /// The last position that this host or one beside it has appended at.
+    appended: Arc<AtomicU64>,
 }
 
 /// The component `slides` of a version that does `mode`; other notes are other bytes.
@@ -81,19 +85,19 @@ impl Stage {
         .await
         .unwrap();
         deployments.resume_all().await.unwrap();
-        Self { place, store, read_model, deployments }
+        Self { place, store, read_model, deployments, appended: Arc::default() }
     }
 
     /// Another host on the same database.
     pub(crate) async fn beside(&self) -> Self {
-        Self::open(self.place.beside(), POLICY).await
+        Self { appended: Arc::clone(&self.appended), ..Self::open(self.place.beside(), POLICY).await }
     }
 
     /// The same host after a restart.
     pub(crate) async fn again(self, policy: Policy) -> Self {
         self.deployments.drain().await;
-        let Self { place, .. } = self;
-        Self::open(place, policy).await
+        let Self { place, appended, .. } = self;
+        Self { appended, ..Self::open(place, policy).await }
     }
 
     /// Appends `count` events to each of the aggregates `s-0` to `s-4`, with `n` from 1 up.
@@ -103,7 +107,8 @@ impl Stage {
                 serde_json::from_value(json!({ "event_type": "Slide", "event_data": { "n": n } })).unwrap()
             };
             let events = (1..=count).map(event).collect();
-            self.store.append("Show", &format!("s-{aggregate}"), Expected::Any, events).await.unwrap();
+            let appended = self.store.append("Show", &format!("s-{aggregate}"), Expected::Any, events).await.unwrap();
+            self.appended.fetch_max(appended.positions.last().unwrap().0, Ordering::Relaxed);
         }
     }
 
@@ -132,13 +137,14 @@ impl Stage {
         live.join(",")
     }
 
-    /// Waits until the version is in `phase` and has folded all there is.
+    /// Waits until the version is in `phase`; and if it is to follow, until it has folded all that
+    /// was appended. That it follows says little: the head may not have come to the last event.
     pub(crate) async fn reaches(&self, label: &str, phase: Phase) -> Status {
         let reached = async {
             loop {
                 if let Some(status) = self.status(label)
                     && status.phase == phase
-                    && (phase != Phase::Following || status.lag_events == 0)
+                    && (phase != Phase::Following || self.is_all_folded(&status))
                 {
                     return status;
                 }
@@ -149,11 +155,19 @@ impl Stage {
         outcome.unwrap_or_else(|_| panic!("{label} is not {phase}: {:?}", self.status(label)))
     }
 
+    /// Whether that version has folded all that was appended.
+    pub(crate) fn is_all_folded(&self, status: &Status) -> bool {
+        status.lag_events == 0 && status.position.0 >= self.appended.load(Ordering::Relaxed)
+    }
+
     /// Waits until the tail has read so far.
     pub(crate) async fn tail_is_at(&self, position: u64) {
-        while self.deployments.projections().hold_tail().await.1.0 < position {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        let read = async {
+            while self.deployments.projections().hold_tail().await.1.0 < position {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, read).await.expect("the tail comes so far");
     }
 
     /// Waits until the version follows the tail, however many events come meanwhile.
@@ -180,7 +194,7 @@ impl Stage {
         tokio::time::timeout(PATIENCE, found).await.unwrap()
     }
 
-    /// Waits until the live version is `label`.
+    /// Waits until the live version is `label`, and has folded all that was appended.
     pub(crate) async fn becomes_live(&self, label: &str) {
         let lives = async {
             while self.live().await != label {
@@ -190,6 +204,8 @@ impl Stage {
         assert!(tokio::time::timeout(PATIENCE, lives).await.is_ok(), "{label} is not live, but {}", self.live().await);
         // On MySQL the views follow a moment later.
         self.read_model.settle_all().await.unwrap();
+        // It has its history, and perhaps not yet what came while that was folded.
+        self.reaches(label, Phase::Following).await;
     }
 
     /// What the stable name shows: per aggregate, events and total.

@@ -92,7 +92,7 @@ async fn nothing_is_lost_or_doubled_while_others_write() {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
-    host.projections.caught_up().await;
+    host.caught_up().await;
     check_counts(&host, writers * 2, events).await;
     host.projections.drain().await;
 }
@@ -102,14 +102,14 @@ async fn one_that_was_taken_over_stops_at_its_next_commit() {
     let place = Place::new();
     let host = place.start(&["hostile"]).await;
     History::of_types(&["Good"]).import(&host.store).await;
-    host.projections.caught_up().await;
+    host.caught_up().await;
     // As another host does when it starts.
     let admitted = place.sandbox().admit(&guest("hostile")).unwrap();
     let Kind::Projection(plugin) = admitted.kind else { panic!("it is a projection") };
     host.read_model.prepare(&plugin.manifest, admitted.digest).await.unwrap();
     // One event and no other after it: nothing else tells the loop that its commit failed.
     History::of_types(&["Good", "Good"]).import(&host.store).await;
-    tokio::time::timeout(HANGS, host.projections.caught_up()).await.expect("it stops");
+    tokio::time::timeout(HANGS, host.caught_up()).await.expect("it stops");
     let status = host.status("hostile");
     assert_eq!((status.phase, status.error.unwrap().code.as_str()), (Phase::Failed, "fenced"));
     assert_eq!((host.checkpoint("hostile").await, host.rows("hostile", "deeds").await.len()), (1, 1));

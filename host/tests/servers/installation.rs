@@ -25,7 +25,7 @@ pub(crate) struct Installation {
     pub(crate) kind: Kind,
     /// What the server says of its version.
     pub(super) version: String,
-    pub(super) server: PathBuf,
+    pub(crate) server: PathBuf,
     /// The program that makes a data folder.
     pub(super) init: PathBuf,
     /// Whether it is MySQL in the place of MariaDB.
@@ -80,11 +80,6 @@ impl Installation {
         if self.is_mysql { "mysql" } else { self.kind.name() }
     }
 
-    /// The program of the server.
-    pub(crate) fn server(&self) -> &Path {
-        &self.server
-    }
-
     /// A command that runs `program` in `folder`. Servers refuse to run as root, and then
     /// run as the user that their package has made. MySQL takes root, if it is told so: its
     /// program may be where no other user can enter.
@@ -119,7 +114,11 @@ impl Installation {
 /// Its name and release, as in "PostgreSQL 15.18".
 impl fmt::Display for Installation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_mysql { f.write_str("MySQL")? } else { self.kind.fmt(f)? }
+        if self.is_mysql {
+            f.write_str("MySQL")?
+        } else {
+            self.kind.fmt(f)?
+        }
         let is_number = |word: &&str| word.starts_with(|letter: char| letter.is_ascii_digit());
         let release = self.version.split_whitespace().find(is_number);
         release.map_or(Ok(()), |release| write!(f, " {release}"))

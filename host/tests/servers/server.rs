@@ -34,6 +34,8 @@ pub(crate) enum Durability {
     None,
     /// All that it does by default: for benchmarks, and for tests that kill it.
     Full,
+    /// The same, but for the binary log that MySQL writes by default.
+    RedoLogAlone,
 }
 
 /// A server that runs until it is dropped, or its owner is gone.
@@ -147,7 +149,7 @@ impl Server {
 
     fn command(&self) -> anyhow::Result<Command> {
         let (installation, folder) = (&self.template.installation, self.folder.path());
-        let (data, is_durable) = (folder.join("data"), self.durability == Durability::Full);
+        let (data, is_durable) = (folder.join("data"), self.durability != Durability::None);
         let mut command = installation.command(&installation.server, folder);
         match installation.kind {
             Kind::Postgres => {
@@ -161,6 +163,9 @@ impl Server {
                 command.arg(joined("--socket=", &self.socket())).arg(joined("--pid-file=", &folder.join("own-pid")));
                 command.args(mariadb_settings(self.port, is_durable));
                 command.args(if installation.is_mysql { mysql_settings(is_durable) } else { vec![MARIADB_LOG] });
+                if self.durability == Durability::RedoLogAlone {
+                    command.arg("--skip-log-bin");
+                }
             }
         }
         let log = File::create(self.log_file())?;
