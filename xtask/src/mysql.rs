@@ -12,18 +12,24 @@ use crate::cargo::{is_installed, root, run};
 use crate::packages;
 
 const RELEASE: &str = "sid";
-const PACKAGE: &str = "mysql-server-core";
+const PACKAGES: &str = "mysql-server-core,mysql-client-core";
+
+/// What is run of them.
+const PROGRAMS: [&str; 3] = ["mysql", "mysqldump", "mysqld"];
 
 /// Names of the packages that a server needs begin so; the others are shells, and the like.
 const NEEDED: [&str; 2] = ["mysql-", "lib"];
 
-/// Runs the server with its own libraries and the loader that fits them, wherever the folder is.
-const PROGRAM: &str = r#"#!/bin/sh
+/// Runs the program of this name with its own libraries and the loader that fits them, wherever
+/// the folder is.
+const RUNNER: &str = r#"#!/bin/sh
 root=$(dirname "$0")/root
+name=$(basename "$0")
 for loader in "$root"/usr/lib/*/ld-linux*.so.*; do
-    server=$root/usr/sbin/mysqld
-    exec "$loader" --library-path "$(dirname "$loader"):$root/usr/lib/mysql/private" \
-        --argv0 "$server" "$server" "$@"
+    for program in "$root/usr/sbin/$name" "$root/usr/bin/$name"; do
+        [ -x "$program" ] && exec "$loader" --argv0 "$program" \
+            --library-path "$(dirname "$loader"):$root/usr/lib/mysql/private" "$program" "$@"
+    done
 done
 "#;
 
@@ -33,9 +39,10 @@ done
 /// If it can't be had here.
 pub(crate) fn ensure() -> anyhow::Result<PathBuf> {
     let folder = root().join("target/mysql");
-    let program = folder.join("mysqld");
-    if program.is_file() {
-        return Ok(program);
+    let programs = PROGRAMS.map(|name| folder.join(name));
+    let [.., server] = &programs;
+    if programs.iter().all(|program| program.is_file()) {
+        return Ok(server.clone());
     }
     if !is_installed("dpkg-deb", "--version") {
         bail!("its packages are those of Debian, and `dpkg-deb` is not here: `FANTASCOPE_MYSQLD` can name a server");
@@ -49,14 +56,16 @@ pub(crate) fn ensure() -> anyhow::Result<PathBuf> {
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
-    eprintln!("=== downloading {PACKAGE} of Debian {RELEASE} into `{}`", folder.display());
+    eprintln!("=== downloading {PACKAGES} of Debian {RELEASE} into `{}`", folder.display());
     unpack(&folder).with_context(|| format!("failed to download it into `{}`", folder.display()))?;
-    // Written last: where it is, all is.
-    let draft = folder.join("draft");
-    fs::write(&draft, PROGRAM)?;
-    fs::set_permissions(&draft, Permissions::from_mode(0o755))?;
-    fs::rename(draft, &program)?;
-    Ok(program)
+    // Written last: where they are, all is.
+    for program in &programs {
+        let draft = folder.join("draft");
+        fs::write(&draft, RUNNER)?;
+        fs::set_permissions(&draft, Permissions::from_mode(0o755))?;
+        fs::rename(draft, program)?;
+    }
+    Ok(server.clone())
 }
 
 fn unpack(folder: &Path) -> anyhow::Result<()> {
@@ -72,11 +81,11 @@ fn unpack(folder: &Path) -> anyhow::Result<()> {
     Ok(fs::remove_dir_all(packages)?)
 }
 
-/// Downloads the package and all that it depends on. Signatures are checked.
+/// Downloads the packages and all that they depend on. Signatures are checked.
 fn download(into: &Path) -> anyhow::Result<()> {
     let mut command = debootstrap();
     command.args(["--download-only", "--force-check-gpg", "--variant=minbase"]);
-    command.arg(format!("--include={PACKAGE}")).arg(RELEASE).arg(into).args(mirror());
+    command.arg(format!("--include={PACKAGES}")).arg(RELEASE).arg(into).args(mirror());
     let output = command.output().context("cannot run `debootstrap`")?;
     if !output.status.success() {
         let words = [output.stdout, output.stderr].concat();

@@ -243,6 +243,7 @@ fn run(command: &mut Command) {
 fn dump_programs(server: &Server) -> Option<[std::path::PathBuf; 2]> {
     let names = match server.kind() {
         Kind::Postgres => ["pg_dump", "pg_restore"],
+        Kind::MariaDb if server.is_mysql() => ["mysqldump", "mysql"],
         Kind::MariaDb => ["mariadb-dump", "mariadb"],
     };
     let found = names.map(|name| server.program(name));

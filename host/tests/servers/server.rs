@@ -130,12 +130,17 @@ impl Server {
         self.restart()
     }
 
+    /// Whether it is MySQL in the place of MariaDB.
+    pub(crate) fn is_mysql(&self) -> bool {
+        self.template.installation.is_mysql
+    }
+
     /// The program `name` that comes with it, if it is installed.
     pub(crate) fn program(&self, name: &str) -> Option<PathBuf> {
         self.template.installation.program(name)
     }
 
-    /// A client of MariaDB that is told where the server is.
+    /// A client of MariaDB or MySQL that is told where the server is.
     pub(crate) fn client(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.arg("--no-defaults").arg(format!("--user={USER}")).arg(joined("--socket=", &self.socket()));
