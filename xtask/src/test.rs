@@ -14,6 +14,7 @@ const WITH_EXAMPLES: [&str; 1] = ["fantascope-sdk"];
 /// with all the others, and again on each server.
 const IN_EVERY_DATABASE: [&str; 17] = [
     "admission",
+    "appends",
     "comparison",
     "deployment",
     "dropped",

@@ -31,6 +31,11 @@ impl Home {
         Ok(Self { folder: folder.to_owned(), server: Some(server), made: Mutex::default() })
     }
 
+    /// Where files can be kept.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The URL of a database that has nothing in it. The one of the same name before is gone.
     pub(crate) async fn fresh(&self, name: &str) -> anyhow::Result<String> {
         let number = {

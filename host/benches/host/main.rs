@@ -2,7 +2,7 @@
 //! one run, arms interleaved, medians of several rounds. Figures are compared within the run;
 //! none is asserted.
 //!
-//! `cargo xtask bench [--quick | --together | --memory | --postgres | --mariadb]`;
+//! `cargo xtask bench [--quick | --together | --memory | --postgres | --mariadb | --appends]`;
 //! `docs/performance.md` says what is measured and why.
 
 mod append;
@@ -60,12 +60,15 @@ fn main() -> anyhow::Result<()> {
         ["--quick"] => block_on(run(&QUICK)),
         ["--together"] => block_on(run_together(&QUICK)),
         ["--memory"] => block_on(run_memory(&FULL)),
+        ["--appends"] => block_on(run_appends(None, &FULL)),
+        ["--postgres", "--appends"] => block_on(run_appends(Some(ServerKind::Postgres), &SERVER)),
+        ["--mariadb", "--appends"] => block_on(run_appends(Some(ServerKind::MariaDb), &SERVER)),
         ["--postgres"] => block_on(run_server(ServerKind::Postgres, &SERVER)),
         ["--mariadb"] => block_on(run_server(ServerKind::MariaDb, &SERVER)),
         ["--postgres", "--quick"] => block_on(run_server(ServerKind::Postgres, &QUICK)),
         ["--mariadb", "--quick"] => block_on(run_server(ServerKind::MariaDb, &QUICK)),
         _ => anyhow::bail!(
-            "usage: cargo xtask bench [--quick | --together | --memory | --postgres [--quick] | --mariadb [--quick]]"
+            "usage: cargo xtask bench [--quick | --together | --memory | --appends | --postgres [--quick | --appends] | --mariadb [--quick | --appends]]"
         ),
     }
 }
@@ -138,6 +141,22 @@ async fn run_together(size: &Size) -> anyhow::Result<()> {
     history::fill(&store, Shape::FewOrders, size.events).await?;
     let mut report = Report::begin(size.events);
     together::measure(&store, &home, &plugin, size, &mut report).await?;
+    report.end();
+    Ok(())
+}
+
+/// Appends, and nothing else.
+async fn run_appends(kind: Option<ServerKind>, size: &Size) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let home = match kind {
+        Some(kind) => Home::server(kind, folder.path())?,
+        None => Home::files(folder.path()),
+    };
+    let mut report = Report::begin(size.events);
+    if let Some(kind) = kind {
+        report.on(kind.name());
+    }
+    append::measure(&home, size, &mut report).await?;
     report.end();
     Ok(())
 }

@@ -107,9 +107,17 @@ impl Report {
         println!("  4 projections together / 1 alone, pages read      {:.2}", together as f64 / alone as f64);
     }
 
-    pub(crate) fn appends(&mut self, rates: &[Median; 3]) {
+    pub(crate) fn appends(&mut self, rates: &[Median; 6]) {
         println!("\nAppends, events a second, synced to disk before the answer: median (worst to best)");
-        for (name, rate) in ["lists of 100", "one by one", "one by one, 32 callers"].iter().zip(rates) {
+        let names = [
+            "lists of 100",
+            "one by one",
+            "one by one, 4 callers",
+            "one by one, 32 callers",
+            "one by one, over HTTP",
+            "one by one, over HTTP, 32 callers",
+        ];
+        for (name, rate) in names.iter().zip(rates) {
             let (worst, best) =
                 (rate.0.first().copied().unwrap_or(f64::NAN), rate.0.last().copied().unwrap_or(f64::NAN));
             println!("  {name:32} {:10.0}  ({worst:.0} to {best:.0})", rate.value());

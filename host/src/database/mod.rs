@@ -5,6 +5,7 @@
 //! knowing each other.
 
 mod address;
+mod cause;
 mod connections;
 mod dialect;
 mod fault;
@@ -24,6 +25,7 @@ mod session;
 mod sqlite;
 
 pub use address::{Address, without_password};
+pub use cause::{Cause, Refusal};
 pub use connections::Connections;
 pub use dialect::{Dialect, quote};
 pub use fault::{Error, is_lost, is_passing, is_taken};
@@ -34,4 +36,4 @@ pub use open::{Database, Durability, PoolStatus};
 pub use outage::Outage;
 pub(crate) use pieces::pieces;
 pub use query::{Cell, Query, Row, Value, query};
-pub use session::{Connection, Link, Session, Transaction};
+pub use session::{Connection, Link, Session, Transaction, Writer};

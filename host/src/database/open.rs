@@ -11,7 +11,7 @@ use super::Connections;
 use super::fault::is_lost;
 use super::identity::Identity;
 use super::pooled::{MySqlTransaction, Tracked};
-use super::session::{Begun, Connection, Link, Pooled, Session as _, Transaction};
+use super::session::{Begun, Connection, Direct, Link, Pooled, Session as _, Transaction, Writer};
 use super::{Address, Dialect, Error, Flavour, mysql, postgres, sqlite};
 
 /// How long is waited for what is still read from a file that is to be closed.
@@ -183,7 +183,7 @@ impl Database {
     pub async fn begin_by(&self, durability: Durability, deadline: Instant) -> sqlx::Result<Transaction> {
         self.of_the_same(async {
             Ok(Transaction(match &self.engine {
-                Engine::Sqlite(file) => Begun::Sqlite(file.begin(durability).await?),
+                Engine::Sqlite(file) => Begun::Sqlite(file.turn(durability).await?.begin().await?),
                 Engine::Postgres(pools) => {
                     let begin = match durability {
                         Durability::Full => "BEGIN",
@@ -198,6 +198,40 @@ impl Database {
             }))
         })
         .await
+    }
+
+    /// A connection on which each statement is a transaction of its own. On SQLite it is waited for
+    /// as by [`Database::begin_by`].
+    ///
+    /// # Errors
+    /// As [`Database::read`].
+    pub async fn writer(&self, deadline: Instant) -> sqlx::Result<Writer> {
+        self.of_the_same(async {
+            let direct = match &self.engine {
+                Engine::Sqlite(file) => Direct::Sqlite(file.turn(Durability::Full).await?),
+                Engine::Postgres(pools) => {
+                    let connection = pools.losses.insist(deadline, || pools.writers.acquire()).await?;
+                    Direct::Postgres(Tracked::new(connection, &self.identity))
+                }
+                Engine::MySql(pools) => {
+                    let connection = pools.losses.insist(deadline, || pools.writers.acquire()).await?;
+                    Direct::MySql(Tracked::new(connection, &self.identity))
+                }
+            };
+            Ok(Writer { direct, used: Instant::now() })
+        })
+        .await
+    }
+
+    /// Whether `writer` is believed to work still, and on the same database.
+    #[must_use]
+    pub fn trusts(&self, writer: &Writer) -> bool {
+        match &self.engine {
+            _ if self.identity.expect().is_err() => false,
+            Engine::Sqlite(_) => true,
+            Engine::Postgres(pools) => !pools.losses.cast_doubt(writer.used.elapsed()),
+            Engine::MySql(pools) => !pools.losses.cast_doubt(writer.used.elapsed()),
+        }
     }
 
     /// How many transactions may write at once, in this process.

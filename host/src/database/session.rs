@@ -6,9 +6,10 @@ use sqlx::mysql::MySqlConnection;
 use sqlx::pool::PoolConnection;
 use sqlx::{MySql, PgConnection, Postgres, Sqlite, SqliteConnection};
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::Instant;
 
 use super::pooled::{MySqlTransaction, Tracked};
-use super::{Dialect, Durability};
+use super::{Cause, Dialect, Durability};
 
 /// Something that statements can be run on.
 pub trait Session: Send {
@@ -133,8 +134,8 @@ pub(super) struct SqliteWriting {
 }
 
 impl SqliteWriting {
-    /// Waits for the turn, and begins on the connection that is there or on one from `open`.
-    pub(super) async fn begin<F>(
+    /// Waits for the turn, and takes the connection that is there or one from `open`.
+    pub(super) async fn turn<F>(
         writers: &Arc<Mutex<Writers>>,
         durability: Durability,
         open: impl FnOnce() -> F,
@@ -143,19 +144,91 @@ impl SqliteWriting {
         F: Future<Output = sqlx::Result<SqliteConnection>>,
     {
         let mut turn = Arc::clone(writers).lock_owned().await;
-        let mut connection = match turn.of(durability).take() {
+        let connection = match turn.of(durability).take() {
             Some(connection) => connection,
             None => open().await?,
         };
-        // A deferred transaction that writes later fails at once if another process writes.
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await?;
         Ok(Self { connection, durability, turn })
+    }
+
+    pub(super) async fn begin(mut self) -> sqlx::Result<Self> {
+        // A deferred transaction that writes later fails at once if another process writes.
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut self.connection).await?;
+        Ok(self)
     }
 
     async fn commit(mut self) -> sqlx::Result<()> {
         sqlx::query("COMMIT").execute(&mut self.connection).await?;
-        *self.turn.of(self.durability) = Some(self.connection);
+        self.give_back();
         Ok(())
+    }
+
+    /// The connection is fit for the next one.
+    fn give_back(mut self) {
+        *self.turn.of(self.durability) = Some(self.connection);
+    }
+}
+
+/// A connection on which each statement is a transaction of its own, and outlives a power failure.
+/// On SQLite it has the turn to write.
+#[derive(Debug)]
+pub struct Writer {
+    pub(super) direct: Direct,
+    /// When it was last known to work.
+    pub(super) used: Instant,
+}
+
+#[derive(Debug)]
+pub(super) enum Direct {
+    Sqlite(SqliteWriting),
+    Postgres(Tracked<Postgres>),
+    MySql(Tracked<MySql>),
+}
+
+impl Session for Writer {
+    fn link(&mut self) -> Link<'_> {
+        match &mut self.direct {
+            Direct::Sqlite(writing) => Link::Sqlite(&mut writing.connection),
+            Direct::Postgres(connection) => Link::Postgres(connection.ask()),
+            Direct::MySql(connection) => Link::MySql(connection.ask()),
+        }
+    }
+
+    fn dialect(&self) -> Dialect {
+        match &self.direct {
+            Direct::Sqlite(_) => Dialect::Sqlite,
+            Direct::Postgres(_) => Dialect::Postgres,
+            Direct::MySql(_) => Dialect::MySql,
+        }
+    }
+
+    fn answered(&mut self, fault: Option<&sqlx::Error>) {
+        match &mut self.direct {
+            Direct::Sqlite(_) => {}
+            Direct::Postgres(connection) => connection.answered(fault),
+            Direct::MySql(connection) => connection.answered(fault),
+        }
+    }
+}
+
+impl Writer {
+    /// The statement has come to its end, in `fault` or not. What is fit for the next one is given
+    /// back if it is of a file, which has one turn to write for all; else it can be kept.
+    #[must_use]
+    pub fn end(mut self, fault: Option<&sqlx::Error>) -> Option<Self> {
+        let is_fit = fault.is_none_or(|fault| Cause::of(fault) == Cause::Refused);
+        match self.direct {
+            Direct::Sqlite(writing) => {
+                if is_fit {
+                    writing.give_back();
+                }
+                None
+            }
+            _ => {
+                self.used = Instant::now();
+                is_fit.then_some(self)
+            }
+        }
     }
 }
 

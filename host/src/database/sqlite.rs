@@ -98,9 +98,9 @@ impl Sqlite {
         last.close().await
     }
 
-    /// Waits for the turn to write, and begins.
-    pub(super) async fn begin(&self, durability: Durability) -> sqlx::Result<SqliteWriting> {
-        SqliteWriting::begin(&self.writers, durability, || self.connect(durability)).await
+    /// Waits for the turn to write.
+    pub(super) async fn turn(&self, durability: Durability) -> sqlx::Result<SqliteWriting> {
+        SqliteWriting::turn(&self.writers, durability, || self.connect(durability)).await
     }
 }
 

@@ -263,7 +263,7 @@ impl Deployments {
     /// or says why that tells nothing.
     async fn try_beside(&self, version: &VersionRecord, code: &Code) -> Result<Result<SampleReport, String>, Fault> {
         // It may fold on meanwhile, so how far it has come is no bound.
-        let until = self.sample_end(self.store.head());
+        let until = self.sample_end(self.store.head_with_appended().await);
         if until == Position::START {
             let reason =
                 if self.policy.sample_events == 0 { "deploy.sample_events is 0" } else { "there are no events yet" };

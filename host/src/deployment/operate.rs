@@ -76,7 +76,7 @@ impl Deployments {
                 reason: format!("{} is live already", id.label()),
             });
         }
-        let status = self.projections.board().status(id, self.store.head());
+        let status = self.projections.board().status(id, self.store.head_with_appended().await);
         if let Some(missing) = missing(green, status.as_ref(), force) {
             return Err(Fault::NotReady { id: id.clone(), missing });
         }

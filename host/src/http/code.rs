@@ -29,6 +29,10 @@ pub enum Code {
     UnknownColumn,
     TooManyLiveClients,
     StoreUnavailable,
+    StoreFull,
+    StoreNotWritable,
+    StoreFailed,
+    AppendRefused,
     AppendUnknown,
     HistoryChanged,
     StoreCorrupt,
@@ -102,6 +106,14 @@ impl Code {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "As many clients as may follow the live events",
             ),
+            Self::StoreFull => ("store_full", StatusCode::INSUFFICIENT_STORAGE, "The disk of the event store is full"),
+            Self::StoreNotWritable => {
+                ("store_not_writable", StatusCode::INTERNAL_SERVER_ERROR, "The host may not write to the event store")
+            }
+            Self::StoreFailed => ("store_failed", StatusCode::INTERNAL_SERVER_ERROR, "The event store failed"),
+            Self::AppendRefused => {
+                ("append_refused", StatusCode::UNPROCESSABLE_ENTITY, "The database refuses the values of an event")
+            }
             Self::AppendUnknown => {
                 ("append_unknown", StatusCode::SERVICE_UNAVAILABLE, "Whether the append was done is not known")
             }

@@ -55,8 +55,12 @@ pub(super) async fn live(
     mut parameters: Parameters,
 ) -> Result<Sse<impl tokio_stream::Stream<Item = Result<Event, Infallible>>>, Problem> {
     let after = parameters.position("after")?;
+    let after = match last_received(&headers)?.or(after) {
+        Some(after) => after,
+        None => shared.api.store.head_with_appended().await,
+    };
     let filter = Filter {
-        after: last_received(&headers)?.or(after).unwrap_or_else(|| shared.api.store.head()),
+        after,
         event_type: parameters.text("type")?,
         aggregate_type: parameters.text("aggregate_type")?,
         ..Filter::default()

@@ -8,12 +8,16 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::Code;
+use crate::database::{Cause, Refusal, is_lost};
 use crate::deployment::Fault;
 use crate::projection::UpcastersError;
 use crate::{read_model, store};
 
 /// The media type of problems.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+
+/// Of what a database says so much is shown.
+const SAID_CHARS_MAX: usize = 300;
 
 /// Why a request was not carried out (RFC 9457). Some codes come with fields of their own.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -63,6 +67,42 @@ impl Problem {
     #[must_use]
     pub fn parameter(name: &str, reason: impl std::fmt::Display) -> Self {
         Self::new(Code::InvalidParameter, format!("`{name}` {reason}")).with("parameter", name)
+    }
+
+    /// An append that the database did not take. What it says may name files and statements, and
+    /// is for the log alone, unless it speaks of the values.
+    fn not_appended(cause: Cause, refusal: Refusal) -> Self {
+        match cause {
+            Cause::Full => Self::new(
+                Code::StoreFull,
+                "nothing was appended, for the disk of the event store is full: make room there, and repeat the append",
+            ),
+            Cause::NotWritable => Self::new(
+                Code::StoreNotWritable,
+                "nothing was appended, for the database does not let the host write: grant its user INSERT on `events`, and see that the database takes writes; the host's log has its words",
+            ),
+            Cause::Refused => {
+                let said: String = refusal.message.chars().take(SAID_CHARS_MAX).collect();
+                let problem = Self::new(
+                    Code::AppendRefused,
+                    format!("nothing was appended, for the database refuses the values of an event: {said}"),
+                );
+                match refusal.constraint {
+                    Some(constraint) => problem.with("constraint", constraint),
+                    None => problem,
+                }
+            }
+            cause => Self::store_failed(cause),
+        }
+    }
+
+    fn store_failed(cause: Cause) -> Self {
+        match cause {
+            Cause::Away | Cause::Busy => {
+                Self::new(Code::StoreUnavailable, "the event store does not answer: try again, or see the host's log")
+            }
+            cause => Self::new(Code::StoreFailed, format!("the event store failed ({cause}): see the host's log")),
+        }
     }
 
     /// The HTTP status.
@@ -138,16 +178,26 @@ impl From<store::Error> for Problem {
             Error::HistoryChanged { .. } | Error::Restored { .. } => {
                 Self::new(Code::HistoryChanged, format!("{detail}: read again from the beginning"))
             }
-            // What the database says may name files and statements: it is for the log alone.
-            Error::Unfit(_) | Error::Away(_) | Error::Database(_) | Error::Closed => {
+            // What the database says may name files and statements: it is for the log alone, which
+            // was told of an append that failed by who appends.
+            Error::NotAppended { cause, fault } => {
+                tracing::debug!("{detail}");
+                Self::not_appended(cause, Refusal::of(&fault))
+            }
+            Error::Unfit(_) => {
+                tracing::error!("{detail}");
+                Self::store_failed(Cause::Other)
+            }
+            Error::Database(fault) => {
                 // That it is away is told by those who wait for it, once.
-                if fault.is_away() {
+                if is_lost(&fault) {
                     tracing::debug!("{detail}");
                 } else {
                     tracing::error!("{detail}");
                 }
-                Self::new(Code::StoreUnavailable, "the event store does not answer: try again, or see the host's log")
+                Self::store_failed(Cause::of(&fault))
             }
+            Error::Closed => Self::store_failed(Cause::Away),
         }
     }
 }

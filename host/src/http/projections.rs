@@ -89,7 +89,7 @@ pub(super) fn read_model_failed(fault: &Error) -> Problem {
 }
 
 async fn statuses(api: &Api) -> Result<Vec<Status>, Problem> {
-    let head = api.store.head();
+    let head = api.store.head_with_appended().await;
     let mut statuses = api.board.statuses(head);
     let versions = api.read_model.versions().await.map_err(|fault| read_model_failed(&fault))?;
     for version in versions {

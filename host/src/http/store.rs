@@ -36,14 +36,15 @@ pub struct HoldStatus {
 }
 
 impl StoreStatus {
-    pub(super) fn of(store: &Store) -> Self {
+    pub(super) async fn of(store: &Store) -> Self {
+        let head = store.head_with_appended().await;
         let hold = store.hold().map(|hold| HoldStatus {
             position: hold.at,
             since: hold.since,
             seconds: Timestamp::now().seconds_since(hold.since).max(0.0),
             sessions: hold.sessions,
         });
-        Self { head: store.head(), hold }
+        Self { head, hold }
     }
 }
 
@@ -53,7 +54,7 @@ impl StoreStatus {
     path = "/v1/store",
     tag = "events",
     responses(
-        (status = 200, description = "As this host saw it last", body = StoreStatus),
+        (status = 200, description = "As this host saw it last, with all that it has appended itself", body = StoreStatus),
         (status = "default", description = "Any problem", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -62,5 +63,5 @@ pub(super) async fn show(
     parameters: Parameters,
 ) -> Result<Json<StoreStatus>, Problem> {
     parameters.finish()?;
-    Ok(Json(StoreStatus::of(&shared.api.store)))
+    Ok(Json(StoreStatus::of(&shared.api.store).await))
 }

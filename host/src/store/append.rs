@@ -1,34 +1,20 @@
-//! Appending: optimistic concurrency, idempotence, all or nothing; and the one task that
-//! writes, which looks up and commits whatever waits in one transaction.
+//! Appending: optimistic concurrency, idempotence, all or nothing.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Store;
-use super::head::Head;
+use super::appender::Failure;
 use super::import::{self, ImportFault};
-use super::insert::{NewRow, insert};
+use super::insert::{NewRow, Placed};
 use super::known::Known;
-use super::redo::{self, Redo};
-use crate::database::{Database, Dialect, Durability, Error as DatabaseError, Outage, is_lost, is_passing, is_taken};
-use crate::event::{Checkpoint, ImportedEvent, Invalid, NewEvent, Position, StoredEvent, Timestamp};
-
-/// Appends that go into one transaction, and so share one sync to disk.
-const APPENDS_PER_COMMIT: usize = 64;
-
-/// How often a transaction is tried again that another one stood in the way of.
-const TRIES: u32 = 20;
-
-/// How often one is tried again over which a connection was lost before anything was done.
-const TRIES_LOST: u32 = 2;
-
-/// How long those who appended wait at the most until it is known how far all can be read.
-const LOOK_MAX: std::time::Duration = std::time::Duration::from_secs(1);
+use crate::database::{Cause, Error as DatabaseError, is_lost};
+use crate::event::{ImportedEvent, Invalid, NewEvent, Position, StoredEvent, Timestamp};
 
 /// What the caller believes the aggregate's version to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,12 +72,12 @@ pub enum Error {
     Unfit(#[from] DatabaseError),
     #[error("the event store failed: {0}")]
     Database(#[source] sqlx::Error),
-    #[error("the event store is away, and nothing was done: {0}")]
-    Away(String),
+    #[error("nothing was appended, for {cause}: {fault}")]
+    NotAppended { cause: Cause, fault: Arc<sqlx::Error> },
     #[error(
-        "the event store was lost while it committed ({reason}): the append may be done, or not. Repeat it with the same event ids, which is safe whatever came of it"
+        "the event store was lost while it committed ({fault}): the append may be done, or not. Repeat it with the same event ids, which is safe whatever came of it"
     )]
-    Unknown { reason: String, event_ids: Vec<Uuid> },
+    Unknown { fault: Arc<sqlx::Error>, event_ids: Vec<Uuid> },
     #[error("the event store is closed")]
     Closed,
 }
@@ -101,7 +87,8 @@ impl Error {
     #[must_use]
     pub fn is_away(&self) -> bool {
         match self {
-            Self::Away(_) | Self::Unknown { .. } => true,
+            Self::NotAppended { cause, .. } => *cause == Cause::Away,
+            Self::Unknown { .. } => true,
             Self::Database(fault) => is_lost(fault),
             _ => false,
         }
@@ -125,10 +112,12 @@ pub(super) enum Request {
 pub(super) struct Append {
     aggregate_type: String,
     aggregate_id: String,
-    expected: Expected,
+    pub(super) expected: Expected,
     events: Vec<NewEvent>,
     /// The id of each event: the one that was given, or a new one.
     event_ids: Vec<Uuid>,
+    /// Whether the database was lost over it, so that it may be done already.
+    is_in_doubt: bool,
     at: Timestamp,
     /// When it was asked for.
     since: Instant,
@@ -168,6 +157,7 @@ impl Store {
             expected,
             event_ids: events.iter().map(|event| event.event_id.unwrap_or_else(Uuid::now_v7)).collect(),
             events,
+            is_in_doubt: false,
             at: Timestamp::now(),
             since: Instant::now(),
         };
@@ -177,39 +167,9 @@ impl Store {
     }
 }
 
-/// The one task that writes events.
-#[derive(Debug)]
-pub(super) struct Appender {
-    database: Database,
-    head: Arc<Head>,
-    outage: Outage,
-}
-
-/// Why nothing was written, as far as is known.
-#[derive(Debug)]
-enum Failure {
-    /// For certain, nothing was.
-    Before(sqlx::Error),
-    /// The database was lost while it committed.
-    Unknown(sqlx::Error),
-}
-
-impl From<sqlx::Error> for Failure {
-    fn from(fault: sqlx::Error) -> Self {
-        Self::Before(fault)
-    }
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (Self::Before(fault) | Self::Unknown(fault)) = self;
-        fault.fmt(f)
-    }
-}
-
 /// What is to come of a request, once all is written.
 #[derive(Debug)]
-enum Outcome {
+pub(super) enum Outcome {
     /// The rows that it adds.
     Append(Result<Writes, Error>),
     Import(Result<Range<usize>, ImportFault>),
@@ -228,143 +188,32 @@ struct Written {
 
 /// What an append comes to.
 #[derive(Debug)]
-enum Writes {
-    /// The rows that it adds, and the version of its aggregate after them.
-    New { rows: Range<usize>, aggregate_version: u64 },
+pub(super) enum Writes {
+    /// The rows that it adds.
+    New(Range<usize>),
     /// It was written before.
     Repeated(Appended),
 }
 
-impl Appender {
-    pub(super) fn new(database: Database, head: Arc<Head>) -> Self {
-        Self { database, head, outage: Outage::of("events can't be appended") }
-    }
-
-    pub(super) async fn run(self, mut requests: mpsc::Receiver<Request>) {
-        let mut waiting = Vec::with_capacity(APPENDS_PER_COMMIT);
-        while requests.recv_many(&mut waiting, APPENDS_PER_COMMIT).await > 0 {
-            while !waiting.is_empty() {
-                // One that repeats what another of them adds must see it written first.
-                let later = import::split_off_repetitions(&mut waiting);
-                self.commit(std::mem::replace(&mut waiting, later)).await;
-            }
-        }
-    }
-
-    /// Commits `requests` together. If that fails each one is tried for itself, so that one
-    /// which the database does not take does not take its neighbours along; but not if the
-    /// database is away, for then none is to blame.
-    async fn commit(&self, requests: Vec<Request>) {
-        match self.write(&requests).await {
-            Ok(written) => self.answer(requests, written).await,
-            Err(failure) if requests.len() == 1 || failure.is_outage() => {
-                requests.into_iter().for_each(|request| request.fail(&failure));
-            }
-            Err(_) => {
-                for request in requests {
-                    let one = [request];
-                    let written = self.write(&one).await;
-                    let [request] = one;
-                    match written {
-                        Ok(written) => self.answer(vec![request], written).await,
-                        Err(failure) => request.fail(&failure),
-                    }
-                }
-            }
-        }
-    }
-
-    /// Lets everybody know of what is committed.
-    async fn answer(&self, requests: Vec<Request>, written: Written) {
-        let Written { outcomes, positions, last } = written;
-        match (self.database.dialect(), last) {
-            (_, None) => {}
-            (Dialect::Sqlite, Some(last)) => self.head.reached(last),
-            // An earlier position may still be on its way, from another appender. That this is
-            // looked up is of no interest to those who wait here; it is looked up again.
-            (_, Some(_)) => drop(tokio::time::timeout(LOOK_MAX, self.head.refresh()).await),
-        }
-        for (request, outcome) in requests.into_iter().zip(outcomes) {
-            request.answer(outcome, &positions);
-        }
-    }
-
-    /// Writes `requests`, or nothing of them. What other transactions did meanwhile is looked
-    /// at anew: an aggregate may have gone on, an id may be taken.
-    async fn write(&self, requests: &[Request]) -> Result<Written, Failure> {
-        let (mut tries, mut losses) = (0, 0);
-        loop {
-            match self.write_once(requests).await {
-                Err(Failure::Before(fault)) if (is_taken(&fault) || is_passing(&fault)) && tries < TRIES => tries += 1,
-                Err(Failure::Before(fault)) if is_lost(&fault) && losses < TRIES_LOST => losses += 1,
-                Err(failure) => {
-                    if failure.is_outage() {
-                        self.outage.failed(&failure);
-                    }
-                    return Err(failure);
-                }
-                written => {
-                    self.outage.is_well();
-                    return written;
-                }
-            }
-        }
-    }
-
-    async fn write_once(&self, requests: &[Request]) -> Result<Written, Failure> {
-        // Nobody waits for longer, however many came before.
-        let oldest = requests.iter().filter_map(Request::since).min().unwrap_or_else(Instant::now);
-        let deadline = oldest + self.database.wait_max();
-        let mut transaction = self.database.begin_by(Durability::Full, deadline).await?;
-        let mut known = Known::look_up(&mut transaction, self.database.flavour(), requests).await?;
-        let mut rows = Vec::new();
-        let outcomes: Vec<Outcome> = requests.iter().map(|request| request.decide(&mut known, &mut rows)).collect();
-        let positions = insert(&mut transaction, &rows).await?;
-        if rows.is_empty()
-            && self.database.dialect() == Dialect::MySql
-            && !Redo::look(&mut transaction, self.database.flavour()).await?.is_on_disk()
-        {
-            // A commit without anything in it would not wait for the disk, and what others have
-            // written, as a repetition tells of its events, must outlive the answer.
-            redo::write(&mut transaction).await?;
-        }
-        let committed = transaction.commit().await;
-        committed.map_err(|fault| if is_lost(&fault) { Failure::Unknown(fault) } else { Failure::Before(fault) })?;
-        let last = positions.last().zip(rows.last());
-        let last = last.map(|(&position, row)| Checkpoint::behind(position, row.event_id));
-        Ok(Written { outcomes, positions, last })
-    }
-}
-
-impl Failure {
-    /// Whether it is the database that is to blame.
-    fn is_outage(&self) -> bool {
-        match self {
-            Self::Before(fault) => is_lost(fault),
-            Self::Unknown(_) => true,
-        }
-    }
-}
-
 impl Request {
     /// What becomes of it, given what is `known`; what it adds goes into `rows`.
-    fn decide<'a>(&'a self, known: &mut Known, rows: &mut Vec<NewRow<'a>>) -> Outcome {
+    pub(super) fn decide<'a>(&'a self, known: &mut Known, rows: &mut Vec<NewRow<'a>>) -> Outcome {
         match self {
             Self::Append { append, .. } => Outcome::Append(append.decide(known, rows)),
             Self::Import { events, .. } => Outcome::Import(import::decide(events, known, rows)),
         }
     }
 
-    fn answer(self, outcome: Outcome, positions: &[Position]) {
+    pub(super) fn answer(self, outcome: Outcome, placed: &[Placed]) {
         // A caller that has gone away needs no answer.
         match (self, outcome) {
             (Self::Append { append, reply }, Outcome::Append(outcome)) => {
                 drop(reply.send(outcome.map(|writes| match writes {
                     Writes::Repeated(answer) => answer,
-                    Writes::New { rows, aggregate_version } => Appended {
-                        positions: positions[rows].to_vec(),
+                    Writes::New(rows) => Appended {
+                        positions: placed[rows.clone()].iter().map(|row| row.position).collect(),
                         event_ids: append.event_ids,
-                        aggregate_version,
+                        aggregate_version: placed[rows].last().map_or(0, |row| row.aggregate_version),
                         repeated: false,
                     },
                 })));
@@ -376,28 +225,38 @@ impl Request {
         }
     }
 
+    /// The database was lost while this was written. Says whether it can be found out by trying
+    /// again: of an import it would not be known how many events it had added.
+    pub(super) fn doubt(&mut self) -> bool {
+        let Self::Append { append, .. } = self else { return false };
+        append.is_in_doubt = true;
+        true
+    }
+
+    pub(super) fn is_in_doubt(&self) -> bool {
+        matches!(self, Self::Append { append, .. } if append.is_in_doubt())
+    }
+
     /// When it was asked for; none of an import, which may take its time.
-    fn since(&self) -> Option<Instant> {
+    pub(super) fn since(&self) -> Option<Instant> {
         match self {
             Self::Append { append, .. } => Some(append.since),
             Self::Import { .. } => None,
         }
     }
 
-    fn fail(self, failure: &Failure) {
+    pub(super) fn fail(self, failure: &Failure) {
+        let (cause, fault) = (failure.cause(), Arc::clone(failure.fault()));
         match (self, failure) {
-            (Self::Append { append, reply }, Failure::Unknown(fault)) => {
-                drop(reply.send(Err(Error::Unknown { reason: fault.to_string(), event_ids: append.event_ids })));
+            (Self::Append { append, reply }, Failure::Unknown(_)) => {
+                drop(reply.send(Err(Error::Unknown { fault, event_ids: append.event_ids })));
             }
-            (Self::Append { reply, .. }, Failure::Before(fault)) => {
-                let fault = fault.to_string();
-                drop(reply.send(Err(if failure.is_outage() {
-                    Error::Away(fault)
-                } else {
-                    Error::Database(sqlx::Error::Protocol(fault))
-                })));
+            (Self::Append { reply, .. }, Failure::Before(_)) => {
+                drop(reply.send(Err(Error::NotAppended { cause, fault })));
             }
-            (Self::Import { reply, .. }, failure) => drop(reply.send(Err(ImportFault::failed(&failure.to_string())))),
+            (Self::Import { reply, .. }, _) => {
+                drop(reply.send(Err(ImportFault::failed(&format!("{cause} ({fault})")))));
+            }
         }
     }
 }
@@ -406,6 +265,16 @@ impl Append {
     /// The aggregate that it goes to.
     pub(super) fn aggregate(&self) -> (String, String) {
         (self.aggregate_type.clone(), self.aggregate_id.clone())
+    }
+
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt
+    }
+
+    /// Which of its events may be stored already: those whose ids its caller gave, or all.
+    pub(super) fn ids_to_find(&self) -> impl Iterator<Item = Uuid> {
+        let all = self.events.iter().zip(&self.event_ids);
+        all.filter(|(event, _)| self.is_in_doubt || event.event_id.is_some()).map(|(_, &event_id)| event_id)
     }
 
     /// The ids that its caller gave.
@@ -430,7 +299,7 @@ impl Append {
             rows.push(self.row(event, event_id, aggregate_version));
         }
         *version += self.events.len() as u64;
-        Ok(Writes::New { rows: first..rows.len(), aggregate_version: *version })
+        Ok(Writes::New(first..rows.len()))
     }
 
     fn row<'a>(&'a self, event: &'a NewEvent, event_id: Uuid, aggregate_version: u64) -> NewRow<'a> {
@@ -452,12 +321,12 @@ impl Append {
 
     /// The answer that this append got before, if it is a repetition.
     fn earlier_answer(&self, known: &Known) -> Result<Option<Appended>, Error> {
-        let mut stored: Vec<&StoredEvent> = self.given_ids().filter_map(|id| known.stored(id)).collect();
+        let mut stored: Vec<&StoredEvent> = self.ids_to_find().filter_map(|id| known.stored(id)).collect();
         stored.sort_unstable_by_key(|event| event.position);
         stored.dedup_by_key(|event| event.position);
         let Some(first) = stored.first() else { return self.refuse_twins() };
         let same = stored.len() == self.events.len()
-            && self.events.iter().zip(&stored).all(|(event, stored)| self.is_same(event, stored));
+            && self.events.iter().zip(&self.event_ids).zip(&stored).all(|(event, stored)| self.is_same(event, stored));
         if !same {
             let position = first.position;
             return Err(Error::IdReused { event_id: first.event_id, position });
@@ -466,7 +335,8 @@ impl Append {
             positions: stored.iter().map(|event| event.position).collect(),
             event_ids: stored.iter().map(|event| event.event_id).collect(),
             aggregate_version: stored.last().map_or(0, |event| event.aggregate_version),
-            repeated: true,
+            // What bears ids of this host was written just now, by the try that was lost.
+            repeated: self.given_ids().count() == self.events.len(),
         }))
     }
 
@@ -480,8 +350,8 @@ impl Append {
         }
     }
 
-    fn is_same(&self, event: &NewEvent, stored: &StoredEvent) -> bool {
-        event.event_id.is_some_and(|event_id| self.row(event, event_id, stored.aggregate_version).is_stored_as(stored))
+    fn is_same(&self, (event, &event_id): (&NewEvent, &Uuid), stored: &StoredEvent) -> bool {
+        self.row(event, event_id, stored.aggregate_version).is_stored_as(stored)
             && event.event_timestamp.is_none_or(|at| at == stored.event_timestamp)
     }
 }

@@ -13,7 +13,7 @@ pub(super) struct Fields<'a> {
     pub(super) position: u64,
     pub(super) event_id: [u8; 16],
     pub(super) event_type: &'a [u8],
-    pub(super) event_version: u32,
+    pub(super) event_version: u64,
     pub(super) aggregate_type: &'a [u8],
     pub(super) aggregate_id: &'a [u8],
     pub(super) aggregate_version: u64,
@@ -85,14 +85,19 @@ impl Columns {
         batch.positions.push(row.position);
         batch.indexes.push(0);
         batch.ids.extend_from_slice(&row.event_id);
-        let is_it = |known: &EventType| known.version == row.event_version && known.name.as_bytes() == row.event_type;
+        let Ok(version) = u32::try_from(row.event_version) else {
+            let reason = format!("`event_version` is {}", row.event_version);
+            return Err(Error::Corrupt { position: Position(row.position), reason });
+        };
+        let is_it = |known: &EventType| known.version == version && known.name.as_bytes() == row.event_type;
         let text = |name: &str, bytes: &[u8]| match std::str::from_utf8(bytes) {
             Ok(text) => Ok(text.to_owned()),
             Err(_) => Err(not_utf8(name, row.position)),
         };
-        batch.type_codes.push(self.types.code(is_it, || {
-            Ok(EventType { name: Arc::from(text("event_type", row.event_type)?), version: row.event_version })
-        })?);
+        batch.type_codes.push(
+            self.types
+                .code(is_it, || Ok(EventType { name: Arc::from(text("event_type", row.event_type)?), version }))?,
+        );
         let is_it = |known: &String| known.as_bytes() == row.aggregate_type;
         batch
             .aggregate_type_codes
@@ -189,7 +194,7 @@ mod tests {
     };
 
     #[test]
-    fn names_the_text_that_is_not_utf_8() {
+    fn names_what_no_append_writes() {
         let check = |rows: &[Fields<'_>], expected: &str| {
             let mut columns = Columns::default();
             let pushed = rows.iter().try_for_each(|row| columns.push(row));
@@ -198,6 +203,7 @@ mod tests {
         };
         let next = Fields { position: 8, ..ROW };
         check(&[ROW, Fields { event_type: b"\xff", ..next }], "`event_type` is not UTF-8");
+        check(&[ROW, Fields { event_version: 1 << 32, ..next }], "`event_version` is 4294967296");
         check(&[ROW, Fields { event_data: b"{\xff", ..next }], "`event_data` is not UTF-8");
         let last = Fields { position: 9, user_id: b"\xa9", ..ROW };
         check(&[ROW, Fields { user_id: b"\xc3", ..next }, last], "`user_id` is not UTF-8");

@@ -9,6 +9,7 @@
 //! state: its positions are given out again. So each look also asks whether the last event that
 //! was known still stands where it stood. If not, the head goes back, and [`Lineage`] changes.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,9 @@ const LOOK_FIRST: Duration = Duration::from_millis(2);
 const LOOK_IN_FLIGHT: Duration = Duration::from_millis(50);
 const LOOK_IDLE: Duration = Duration::from_secs(2);
 const LOOK_PART: u32 = 5;
+
+/// How long who wants to know the head waits for a look.
+const LOOK_MAX: Duration = Duration::from_secs(1);
 
 /// An appender that is in flight for so long is worth a word.
 const HOLD_MIN: Duration = Duration::from_secs(1);
@@ -78,6 +82,8 @@ struct Known {
 pub(super) struct Head {
     database: Database,
     known: watch::Sender<Known>,
+    /// The last position that this process has appended.
+    appended: AtomicU64,
     /// Somebody says that there may be more.
     woken: Notify,
     /// What was seen of the gates so far; whoever looks holds it.
@@ -100,6 +106,7 @@ impl Head {
         let head = Self {
             database: database.clone(),
             known: watch::channel(Known::default()).0,
+            appended: AtomicU64::default(),
             woken: Notify::new(),
             gates: tokio::sync::Mutex::default(),
             held: Mutex::default(),
@@ -132,6 +139,25 @@ impl Head {
             }
             grown
         });
+    }
+
+    /// What this process appended up to here is committed. On a server an earlier position may
+    /// still be on its way, from another appender: so it is looked, by those who wait for events
+    /// or by who needs to know. Whoever appended does not wait for that.
+    pub(super) fn appended(&self, last: Checkpoint) {
+        if self.database.dialect() == Dialect::Sqlite {
+            return self.reached(last);
+        }
+        self.appended.fetch_max(last.position.0, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// The head, looked at if it is known to be behind what this process has appended.
+    pub(super) async fn with_appended(&self) -> Position {
+        if self.position().0 < self.appended.load(Ordering::Relaxed) {
+            drop(tokio::time::timeout(LOOK_MAX, self.catch_up()).await);
+        }
+        self.position()
     }
 
     /// Says that there may be more.
@@ -203,6 +229,8 @@ impl Head {
         });
         if is_new {
             *self.held() = Held::default();
+            // What was appended to the other history is no measure.
+            self.appended.store(0, Ordering::Relaxed);
             tracing::error!(
                 head = look.safe.position.0,
                 "{fault}. Projections go on from their checkpoints if these fit, and stop with `history_changed` if not"

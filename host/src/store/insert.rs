@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::premises::Premises;
 use super::{mysql, postgres, sqlite};
 use crate::database::{Link, Session};
 use crate::event::{Position, StoredEvent, Timestamp};
@@ -21,6 +22,20 @@ pub(super) struct NewRow<'a> {
     pub(super) causation_id: Option<&'a str>,
     pub(super) metadata: Option<&'a str>,
     pub(super) event_data: &'a str,
+}
+
+/// Where an event stands that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Placed {
+    pub(super) position: Position,
+    pub(super) aggregate_version: u64,
+}
+
+impl Placed {
+    /// From the position and the version that a database gives.
+    pub(super) fn from_sql((position, version): (i64, i64)) -> Self {
+        Self { position: Position::from_sql(position), aggregate_version: version.cast_unsigned() }
+    }
 }
 
 /// The columns of a row, in the order in which they are written.
@@ -44,6 +59,10 @@ impl NewRow<'_> {
             && self.event_data == stored.event_data.get()
     }
 
+    pub(super) fn payload_bytes(&self) -> usize {
+        self.event_data.len() + self.metadata.map_or(0, str::len)
+    }
+
     pub(super) fn version_as_sql(&self) -> i64 {
         i64::try_from(self.aggregate_version).unwrap_or(i64::MAX)
     }
@@ -61,4 +80,20 @@ pub(super) async fn insert(session: &mut dyn Session, rows: &[NewRow<'_>]) -> sq
     };
     session.answered(positions.as_ref().err());
     positions
+}
+
+/// Writes `rows`, which are some, in order, by one statement; or nothing, if the `premises` do not
+/// hold.
+pub(super) async fn insert_if(
+    session: &mut dyn Session,
+    rows: &[NewRow<'_>],
+    premises: &Premises,
+) -> sqlx::Result<Option<Vec<Placed>>> {
+    let placed = match session.link() {
+        Link::Sqlite(connection) => sqlite::insert_if(connection, rows, premises).await,
+        Link::Postgres(connection) => postgres::insert_if(connection, rows, premises).await,
+        Link::MySql(connection) => mysql::insert_if(connection, rows, premises).await,
+    };
+    session.answered(placed.as_ref().err());
+    Ok(Some(placed?).filter(|placed| !placed.is_empty()))
 }

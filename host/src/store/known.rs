@@ -18,6 +18,11 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// The aggregates are assumed to be at `versions`, and no event that is named to be stored.
+    pub(super) fn assumed(versions: HashMap<Aggregate, u64>) -> Self {
+        Self { stored: HashMap::new(), versions }
+    }
+
     /// Looks up what `requests` are about.
     pub(super) async fn look_up(
         session: &mut dyn Session,
@@ -28,7 +33,7 @@ impl Known {
         for request in requests {
             match request {
                 Request::Append { append, .. } => {
-                    ids.extend(append.given_ids());
+                    ids.extend(append.ids_to_find());
                     aggregates.insert(append.aggregate());
                 }
                 Request::Import { events, .. } => {
@@ -37,9 +42,11 @@ impl Known {
                 }
             }
         }
-        let stored = events_by_id(session, &ids).await?;
         let aggregates: Vec<Aggregate> = aggregates.into_iter().collect();
-        Ok(Self { stored, versions: versions(session, &aggregates, flavour).await? })
+        // In this order: an append that is repeated while it is written is found by its ids, if
+        // its aggregate was found to have gone on.
+        let versions = versions(session, &aggregates, flavour).await?;
+        Ok(Self { stored: events_by_id(session, &ids).await?, versions })
     }
 
     /// Looks up what importing `events` is about, where aggregates will have the versions

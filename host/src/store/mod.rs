@@ -3,8 +3,10 @@
 //! Level 1: knows events and databases; knows no projection and no guest.
 
 mod append;
+mod appender;
 mod checks;
 mod columns;
+mod complaints;
 mod copy;
 mod expected;
 mod head;
@@ -17,6 +19,7 @@ mod open;
 mod page;
 mod placed;
 mod postgres;
+mod premises;
 mod query;
 mod redo;
 mod sqlite;

@@ -21,7 +21,8 @@ use super::Error;
 use super::columns::{Columns, Fields};
 use super::expected::Expected;
 use super::head::Look;
-use super::insert::{COLUMN_COUNT, COLUMNS, NewRow};
+use super::insert::{COLUMN_COUNT, COLUMNS, NewRow, Placed};
+use super::premises::{Base, Premises};
 use super::redo::{self, Redo};
 use crate::database::{Connection, Database, Dialect, Flavour, Session, date_time, micros, pieces, query};
 use crate::event::{Checkpoint, Position};
@@ -184,20 +185,26 @@ pub(super) async fn holders(session: &mut dyn Session, flavour: Flavour) -> sqlx
     query(sql).all(session).await?.iter().map(session_of).collect()
 }
 
-pub(super) async fn insert(connection: &mut MySqlConnection, rows: &[NewRow<'_>]) -> sqlx::Result<Vec<Position>> {
-    let mut positions = Vec::with_capacity(rows.len());
-    for piece in pieces(rows.len(), ROWS_PER_STATEMENT) {
-        let row = format!("({})", Dialect::MySql.places(1, COLUMN_COUNT));
-        let sql = format!("INSERT INTO events ({COLUMNS}) VALUES {}", vec![row; piece.len()].join(","));
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for row in &rows[piece.clone()] {
+/// Binds the values of `$rows`; of the first one, with what its aggregate must be at if that is given.
+macro_rules! bound {
+    ($query:expr, $rows:expr, $base:expr) => {{
+        let (mut query, mut base) = ($query, $base);
+        for row in $rows {
             query = query
                 .bind(row.event_id)
                 .bind(row.event_type.to_owned())
                 .bind(row.event_version)
                 .bind(row.aggregate_type.to_owned())
-                .bind(row.aggregate_id.to_owned())
-                .bind(row.version_as_sql())
+                .bind(row.aggregate_id.to_owned());
+            query = match base.take() {
+                None => query.bind(row.version_as_sql()),
+                Some(base) => query
+                    .bind(base)
+                    .bind(row.version_as_sql())
+                    .bind(row.aggregate_type.to_owned())
+                    .bind(row.aggregate_id.to_owned()),
+            };
+            query = query
                 .bind(date_time(row.event_timestamp.0)?)
                 .bind(row.user_id.map(str::to_owned))
                 .bind(row.correlation_id.map(str::to_owned))
@@ -205,11 +212,45 @@ pub(super) async fn insert(connection: &mut MySqlConnection, rows: &[NewRow<'_>]
                 .bind(row.metadata.map(str::to_owned))
                 .bind(row.event_data.to_owned());
         }
+        query
+    }};
+}
+
+pub(super) async fn insert(connection: &mut MySqlConnection, rows: &[NewRow<'_>]) -> sqlx::Result<Vec<Position>> {
+    let mut positions = Vec::with_capacity(rows.len());
+    for piece in pieces(rows.len(), ROWS_PER_STATEMENT) {
+        let row = format!("({})", Dialect::MySql.places(1, COLUMN_COUNT));
+        let sql = format!("INSERT INTO events ({COLUMNS}) VALUES {}", vec![row; piece.len()].join(","));
+        let query = bound!(sqlx::query(AssertSqlSafe(sql)), &rows[piece.clone()], None::<i64>);
         // Rows of one such statement are numbered one after the other, and the first is told.
         let first = query.execute(&mut *connection).await?.last_insert_id();
         positions.extend((first..first + piece.len() as u64).map(Position));
     }
     Ok(positions)
+}
+
+/// Inserts `rows`, which are of one aggregate, if the `premises` hold: else the first of them has no
+/// version, or one has an id that is taken, which the table refuses.
+pub(super) async fn insert_if(
+    connection: &mut MySqlConnection,
+    rows: &[NewRow<'_>],
+    premises: &Premises,
+) -> sqlx::Result<Vec<Placed>> {
+    let [(_, Base::At(base))] = premises.aggregates.as_slice() else { return Ok(Vec::new()) };
+    // MySQL reads a table that it inserts into by way of a derived table alone.
+    let version = "(SELECT CASE WHEN base = ? THEN ? END FROM (SELECT coalesce(max(aggregate_version), 0) AS base \
+                   FROM events WHERE aggregate_type = ? AND aggregate_id = ?) t)";
+    let places = Dialect::MySql.places(1, COLUMN_COUNT);
+    let first = format!("?,?,?,?,?,{version},{}", Dialect::MySql.places(1, COLUMN_COUNT - 6));
+    let next = format!(",({places})").repeat(rows.len() - 1);
+    let sql = format!("INSERT INTO events ({COLUMNS}) VALUES ({first}){next}");
+    let query = bound!(sqlx::query(AssertSqlSafe(sql)), rows, Some(base.cast_signed()));
+    let first = query.execute(connection).await?.last_insert_id();
+    let place = |(position, row): (u64, &NewRow<'_>)| Placed {
+        position: Position(position),
+        aggregate_version: row.aggregate_version,
+    };
+    Ok((first..).zip(rows).map(place).collect())
 }
 
 /// The events after `after`, up to `up_to`, as far as `columns` take them; none if one of
@@ -252,7 +293,7 @@ fn fields(row: &MySqlRow) -> Result<Fields<'_>, Error> {
         position,
         event_id: event_id.map_err(|_| corrupt("`event_id` is not of 16 bytes"))?,
         event_type: text(2)?,
-        event_version: u32::try_from(number(3)?).unwrap_or(u32::MAX),
+        event_version: number(3)?,
         aggregate_type: text(4)?,
         aggregate_id: text(5)?,
         aggregate_version: number(6)?,

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::append::{Appender, Request};
+use super::append::Request;
+use super::appender::Appender;
 use super::head::Head;
 use super::page::PageSize;
 use super::{Error, Hold, Lineage};
@@ -122,6 +123,13 @@ impl Store {
     /// If the database can't be read.
     pub async fn refresh_head(&self) -> Result<Position, Error> {
         self.head.catch_up().await
+    }
+
+    /// The head as whoever appended here expects it: at their last event or beyond, unless an
+    /// append before that is in flight, or the database is away. It is looked at only if it is
+    /// known to be behind.
+    pub async fn head_with_appended(&self) -> Position {
+        self.head.with_appended().await
     }
 
     /// What keeps the head from following the last append, if something does for a while.

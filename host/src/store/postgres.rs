@@ -14,13 +14,45 @@ use super::Error;
 use super::columns::{Columns, Fields};
 use super::expected::Expected;
 use super::head::Look;
-use super::insert::{COLUMN_COUNT, COLUMNS, NewRow};
+use super::insert::{COLUMN_COUNT, COLUMNS, NewRow, Placed};
+use super::lookup::Aggregate;
+use super::premises::Premises;
 use super::tuples::{Malformed, Tuple, Tuples};
 use crate::database::{PgInstant, Session, query};
 use crate::event::{Checkpoint, Position, Timestamp};
 
 /// Where an append is made known of.
 pub(super) const CHANNEL: &str = "fantascope_events";
+
+/// Rows to insert travel as arrays, one for each of their columns.
+const ARRAYS: &str = "$1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[], \
+                      $8::text[], $9::text[], $10::text[], $11::text[], $12::text[]";
+
+/// What is inserted of each.
+const VALUES: &str = "event_id, event_type, event_version, aggregate_type, aggregate_id, aggregate_version, \
+                      event_timestamp, user_id, correlation_id, causation_id, metadata::json, event_data::json";
+
+/// Binds the arrays of `$rows`.
+macro_rules! bound {
+    ($query:expr, $rows:ident) => {{
+        let optional =
+            |of: for<'a> fn(&NewRow<'a>) -> Option<&'a str>| -> Vec<Option<&str>> { $rows.iter().map(of).collect() };
+        let texts = |of: for<'a> fn(&NewRow<'a>) -> &'a str| -> Vec<&str> { $rows.iter().map(of).collect() };
+        $query
+            .bind($rows.iter().map(|row| row.event_id).collect::<Vec<Uuid>>())
+            .bind(texts(|row| row.event_type))
+            .bind($rows.iter().map(|row| i64::from(row.event_version)).collect::<Vec<i64>>())
+            .bind(texts(|row| row.aggregate_type))
+            .bind(texts(|row| row.aggregate_id))
+            .bind($rows.iter().map(NewRow::version_as_sql).collect::<Vec<i64>>())
+            .bind($rows.iter().map(|row| PgInstant(row.event_timestamp.0)).collect::<Vec<PgInstant>>())
+            .bind(optional(|row| row.user_id))
+            .bind(optional(|row| row.correlation_id))
+            .bind(optional(|row| row.causation_id))
+            .bind(optional(|row| row.metadata))
+            .bind(texts(|row| row.event_data))
+    }};
+}
 
 /// Of a row that is copied out: the position goes before what was inserted.
 const FIELDS: i16 = COLUMN_COUNT as i16 + 1;
@@ -60,35 +92,56 @@ pub(super) async fn holders(session: &mut dyn Session) -> sqlx::Result<Vec<Strin
 }
 
 pub(super) async fn insert(connection: &mut PgConnection, rows: &[NewRow<'_>]) -> sqlx::Result<Vec<Position>> {
-    let sql = statement();
-    let optional =
-        |of: for<'a> fn(&NewRow<'a>) -> Option<&'a str>| -> Vec<Option<&str>> { rows.iter().map(of).collect() };
-    let texts = |of: for<'a> fn(&NewRow<'a>) -> &'a str| -> Vec<&str> { rows.iter().map(of).collect() };
-    let query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
-        .bind(rows.iter().map(|row| row.event_id).collect::<Vec<Uuid>>())
-        .bind(texts(|row| row.event_type))
-        .bind(rows.iter().map(|row| i64::from(row.event_version)).collect::<Vec<i64>>())
-        .bind(texts(|row| row.aggregate_type))
-        .bind(texts(|row| row.aggregate_id))
-        .bind(rows.iter().map(NewRow::version_as_sql).collect::<Vec<i64>>())
-        .bind(rows.iter().map(|row| PgInstant(row.event_timestamp.0)).collect::<Vec<PgInstant>>())
-        .bind(optional(|row| row.user_id))
-        .bind(optional(|row| row.correlation_id))
-        .bind(optional(|row| row.causation_id))
-        .bind(optional(|row| row.metadata))
-        .bind(texts(|row| row.event_data));
-    let positions: Vec<i64> = query.fetch_all(connection).await?;
+    // Rows are inserted, and so numbered, in the order of the arrays.
+    let sql = format!(
+        "INSERT INTO events ({COLUMNS}) SELECT {VALUES} FROM unnest({ARRAYS}) WITH ORDINALITY AS u({COLUMNS}, n) \
+         ORDER BY n RETURNING position"
+    );
+    let positions = bound!(sqlx::query_scalar(sqlx::AssertSqlSafe(sql)), rows).fetch_all(connection).await?;
     Ok(positions.into_iter().map(Position::from_sql).collect())
 }
 
-/// Rows are inserted, and so numbered, in the order of the arrays.
-fn statement() -> String {
+/// Inserts `rows` if the `premises` hold. Gives their positions and versions.
+pub(super) async fn insert_if(
+    connection: &mut PgConnection,
+    rows: &[NewRow<'_>],
+    premises: &Premises,
+) -> sqlx::Result<Vec<Placed>> {
+    // What is not correlated is looked up once, before the first row. Each look is for one row of
+    // an index: of `= ANY` a plan that is made while the table is small reads all of it, and is kept.
+    let values = VALUES.replace(
+        "aggregate_version,",
+        &format!("aggregate_version + CASE WHEN is_counted THEN ({}) ELSE 0 END,", version_of("u")),
+    );
+    let sql = format!(
+        "INSERT INTO events ({COLUMNS}) SELECT {values} \
+         FROM unnest({ARRAYS}, $13::boolean[]) WITH ORDINALITY AS u({COLUMNS}, is_counted, n) \
+         WHERE NOT EXISTS (SELECT 1 FROM unnest($14::text[], $15::text[], $16::bigint[]) AS \
+         a(aggregate_type, aggregate_id, expected) WHERE expected <> ({})) \
+         AND NOT EXISTS (SELECT 1 FROM unnest($17::uuid[]) AS g(event_id) \
+         WHERE (SELECT e.position FROM events e WHERE e.event_id = g.event_id) IS NOT NULL) \
+         ORDER BY n RETURNING position, aggregate_version",
+        version_of("a")
+    );
+    let of = |part: for<'a> fn(&'a Aggregate) -> &'a str| -> Vec<&str> {
+        premises.aggregates.iter().map(|(aggregate, _)| part(aggregate)).collect()
+    };
+    let placed = bound!(sqlx::query_as(sqlx::AssertSqlSafe(sql)), rows)
+        .bind(premises.counted(rows))
+        .bind(of(|(of_type, _)| of_type))
+        .bind(of(|(_, id)| id))
+        .bind(premises.aggregates.iter().map(|(_, base)| base.as_sql()).collect::<Vec<Option<i64>>>())
+        .bind(&premises.new_ids)
+        .fetch_all(connection)
+        .await?;
+    Ok(placed.into_iter().map(Placed::from_sql).collect())
+}
+
+/// The version of the aggregate that `row` speaks of.
+fn version_of(row: &str) -> String {
     format!(
-        "INSERT INTO events ({COLUMNS}) SELECT event_id, event_type, event_version, aggregate_type, aggregate_id, \
-         aggregate_version, event_timestamp, user_id, correlation_id, causation_id, metadata::json, event_data::json \
-         FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[], \
-         $8::text[], $9::text[], $10::text[], $11::text[], $12::text[]) WITH ORDINALITY AS u({COLUMNS}, n) \
-         ORDER BY n RETURNING position"
+        "SELECT coalesce(max(e.aggregate_version), 0) FROM events e \
+         WHERE e.aggregate_type = {row}.aggregate_type AND e.aggregate_id = {row}.aggregate_id"
     )
 }
 
@@ -141,7 +194,7 @@ fn fields(mut row: Tuple<'_>) -> Result<Fields<'_>, Malformed> {
         position: u64::from_be_bytes(row.array()?),
         event_id: row.array()?,
         event_type: row.bytes()?,
-        event_version: u32::try_from(u64::from_be_bytes(row.array()?)).unwrap_or(u32::MAX),
+        event_version: u64::from_be_bytes(row.array()?),
         aggregate_type: row.bytes()?,
         aggregate_id: row.bytes()?,
         aggregate_version: u64::from_be_bytes(row.array()?),

@@ -115,7 +115,13 @@ impl Store {
 }
 
 pub(super) fn decode(row: &Row) -> sqlx::Result<StoredEvent> {
-    let unsigned = |column: &str| row.get::<i64>(column).map(|value| u64::try_from(value).unwrap_or(0));
+    let unsigned = |column: &str| -> sqlx::Result<u64> {
+        let value: i64 = row.get(column)?;
+        u64::try_from(value).map_err(|_| sqlx::Error::ColumnDecode {
+            index: column.to_owned(),
+            source: format!("it is {value}").into(),
+        })
+    };
     // `json` of PostgreSQL is a text that is sent as it was written.
     let json = |column: &str| row.raw_text(column);
     let bad_json = |fault: serde_json::Error| sqlx::Error::Decode(fault.into());
@@ -124,7 +130,7 @@ pub(super) fn decode(row: &Row) -> sqlx::Result<StoredEvent> {
         position: Position(unsigned("position")?),
         event_id: row.get("event_id")?,
         event_type: row.get("event_type")?,
-        event_version: u32::try_from(unsigned("event_version")?).unwrap_or(u32::MAX),
+        event_version: row.number("event_version")?,
         aggregate_type: row.get("aggregate_type")?,
         aggregate_id: row.get("aggregate_id")?,
         aggregate_version: unsigned("aggregate_version")?,

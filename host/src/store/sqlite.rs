@@ -10,7 +10,8 @@ use super::Error;
 use super::columns::{Columns, Fields};
 use super::expected::Expected;
 use super::head::Look;
-use super::insert::{COLUMN_COUNT, COLUMNS, NewRow};
+use super::insert::{COLUMN_COUNT, COLUMNS, NewRow, Placed};
+use super::premises::Premises;
 use crate::database::{Dialect, Session, pieces, query};
 use crate::event::{Batch, Checkpoint, Position};
 
@@ -37,13 +38,11 @@ pub(super) async fn look(session: &mut dyn Session, known: Checkpoint) -> sqlx::
     Ok(Look { safe, in_flight: false, at_known: row.get("at_known")? })
 }
 
-pub(super) async fn insert(connection: &mut SqliteConnection, rows: &[NewRow<'_>]) -> sqlx::Result<Vec<Position>> {
-    let mut positions = Vec::with_capacity(rows.len());
-    for piece in pieces(rows.len(), ROWS_PER_STATEMENT) {
-        let row = format!("({})", Dialect::Sqlite.places(1, COLUMN_COUNT));
-        let sql = format!("INSERT INTO events ({COLUMNS}) VALUES {}", vec![row; piece.len()].join(","));
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for row in &rows[piece.clone()] {
+/// Binds the values of `$rows`.
+macro_rules! bound {
+    ($query:expr, $rows:expr) => {{
+        let mut query = $query;
+        for row in $rows {
             query = query
                 .bind(row.event_id)
                 .bind(row.event_type.to_owned())
@@ -58,11 +57,45 @@ pub(super) async fn insert(connection: &mut SqliteConnection, rows: &[NewRow<'_>
                 .bind(row.metadata.map(str::to_owned))
                 .bind(row.event_data.to_owned());
         }
+        query
+    }};
+}
+
+pub(super) async fn insert(connection: &mut SqliteConnection, rows: &[NewRow<'_>]) -> sqlx::Result<Vec<Position>> {
+    let mut positions = Vec::with_capacity(rows.len());
+    for piece in pieces(rows.len(), ROWS_PER_STATEMENT) {
+        let sql = format!("INSERT INTO events ({COLUMNS}) VALUES {}", places(piece.len()));
+        let query = bound!(sqlx::query(AssertSqlSafe(sql)), &rows[piece.clone()]);
         // Nobody else writes meanwhile, so they stand one after the other.
         let last = query.execute(&mut *connection).await?.last_insert_rowid().cast_unsigned();
         positions.extend((last + 1 - piece.len() as u64..=last).map(Position));
     }
     Ok(positions)
+}
+
+/// Inserts `rows`, which are of one aggregate, if the `premises` hold; that ids are new is seen to by
+/// a trigger. Gives their positions and versions.
+pub(super) async fn insert_if(
+    connection: &mut SqliteConnection,
+    rows: &[NewRow<'_>],
+    premises: &Premises,
+) -> sqlx::Result<Vec<Placed>> {
+    let [((of_type, id), base)] = premises.aggregates.as_slice() else { return Ok(Vec::new()) };
+    let sql = format!(
+        "INSERT INTO events ({COLUMNS}) SELECT column1, column2, column3, column4, column5, \
+         column6 + CASE WHEN ?3 IS NULL THEN base ELSE 0 END, column7, column8, column9, column10, column11, column12 \
+         FROM (SELECT coalesce(max(aggregate_version), 0) AS base FROM events \
+         WHERE aggregate_type = ?1 AND aggregate_id = ?2) CROSS JOIN (VALUES {}) \
+         WHERE ?3 IS NULL OR base = ?3 RETURNING position, aggregate_version",
+        places(rows.len())
+    );
+    let query = sqlx::query_as(AssertSqlSafe(sql)).bind(of_type.clone()).bind(id.clone()).bind(base.as_sql());
+    let placed = bound!(query, rows).fetch_all(connection).await?;
+    Ok(placed.into_iter().map(Placed::from_sql).collect())
+}
+
+fn places(rows: usize) -> String {
+    vec![format!("({})", Dialect::Sqlite.places(1, COLUMN_COUNT)); rows].join(",")
 }
 
 /// All events after `after`, up to `up_to`; none if one of `expected` is not in its place.

@@ -259,7 +259,8 @@ fn a_full_disk_refuses_appends_until_there_is_space() {
     server.bound_files(Some(1));
     for _ in 0..3 {
         let (status, problem) = server.append();
-        assert_eq!((status, problem["code"].as_str()), (503, Some("store_unavailable")), "{problem}");
+        assert_eq!((status, problem["code"].as_str()), (500, Some("store_failed")), "{problem}");
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("disk")), "{problem}");
     }
     place.check(&["--server", &server.url, "events", "list"], 0, "Counter/c@2");
     server.bound_files(None);

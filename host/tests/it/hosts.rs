@@ -246,7 +246,10 @@ async fn one_whose_tail_is_behind_folds_nothing_twice() {
     // The next page of its tail begins with what the first one has folded.
     two.append(3).await;
     drop(held);
-    until("it is folded", async || two.read_model.versions().await.unwrap()[0].position() >= two.store.head()).await;
+    until("it is folded", async || {
+        two.read_model.versions().await.unwrap()[0].position() >= two.store.head_with_appended().await
+    })
+    .await;
     let rows = two.rows("slides__counts__v1g1").await;
     assert!(rows.values().all(|&(events, _)| events == 13), "neither lost nor doubled: {rows:?}");
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use fantascope::database::{Database, query};
 use fantascope::limits::Limits;
 use fantascope::projection::Phase;
+use fantascope::store::Expected;
 
 use crate::outage::server;
 use crate::place::{Place, Raw};
@@ -106,4 +107,54 @@ async fn an_idle_host_leaves_postgres_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_host_leaves_mariadb_alone() {
     leaves_alone(Kind::MariaDb).await;
+}
+
+const APPENDS: u64 = 20;
+
+/// Statements beside those that append: of whoever counts, and of pools.
+const BESIDE_MAX: usize = 3;
+
+/// Nobody reads this store.
+async fn appends_by_one_statement(kind: Kind) {
+    let Some(server) = server(kind, Durability::None) else { return };
+    let administration = server.url(kind.administration());
+    let place = Place::on_server(&administration, Limits::default());
+    let store = place.store().await;
+    let append = async |version: u64| {
+        let event = serde_json::json!({ "event_type": "Good", "event_data": { "n": version } });
+        let events = vec![serde_json::from_value(event).unwrap()];
+        store.append("Thing", "t", Expected::Version(version), events).await.unwrap();
+    };
+    let raw = Raw(Database::at(&administration).await.unwrap());
+    write_down(kind, &raw).await;
+    let inserts = |statements: &[String]| statements.iter().filter(|sql| sql.contains("INSERT INTO events")).count();
+    // Sessions take the setting over one after the other.
+    let mut version = 0;
+    let before = loop {
+        append(version).await;
+        version += 1;
+        let statements = written(kind, &raw, &server).await;
+        if inserts(&statements) > 0 {
+            break statements.len();
+        }
+    };
+    for version in version..version + APPENDS {
+        append(version).await;
+    }
+    let mut statements = written(kind, &raw, &server).await.split_off(before);
+    // MariaDB tells of what its trigger does, too.
+    statements.retain(|sql| !sql.starts_with("SELECT slot INTO taken"));
+    let inserted = inserts(&statements);
+    assert_eq!(inserted as u64, APPENDS, "{statements:#?}");
+    assert!(statements.len() <= inserted + BESIDE_MAX, "{statements:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_is_one_statement_on_postgres() {
+    appends_by_one_statement(Kind::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_is_one_statement_on_mariadb() {
+    appends_by_one_statement(Kind::MariaDb).await;
 }

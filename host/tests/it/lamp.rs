@@ -170,7 +170,7 @@ async fn stays_lit_while_slides_change() {
     watcher.await.unwrap();
 
     let expected = fold(&stage.store).await;
-    let head = stage.store.head();
+    let head = stage.store.head_with_appended().await;
     let mut checked = 0;
     for status in stage.deployments.projections().board().statuses(head) {
         let label = format_label(&status);

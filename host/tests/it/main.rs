@@ -7,6 +7,7 @@
 
 mod admission;
 mod apart;
+mod appends;
 mod away;
 mod comparison;
 mod copies;
@@ -27,6 +28,7 @@ mod idle;
 mod kept;
 mod lamp;
 mod lies;
+mod lost;
 mod outage;
 mod pages;
 mod place;

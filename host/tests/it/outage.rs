@@ -290,7 +290,8 @@ fn cut(_: &mut Server, administration: &str, tally: &Tally) {
         };
         let condition = match moment {
             Moment::Any => "true".to_owned(),
-            Moment::Commit => format!("{query} = 'COMMIT'"),
+            // Appends are mostly one statement, which commits itself.
+            Moment::Commit => format!("({query} = 'COMMIT' OR {query} LIKE 'INSERT INTO events%')"),
             Moment::Checkpoint => format!("{query} {checkpoint}"),
         };
         format!("SELECT {columns} WHERE {condition} AND {ours} LIMIT 1")

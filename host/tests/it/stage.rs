@@ -9,7 +9,7 @@ use fantascope::database::Row;
 use fantascope::deployment::{
     DeployOptions, Deployed, Deployments, Fault, Foundation, Keep, Policy, RebuildOptions, WhenRowsDiffer,
 };
-use fantascope::event::NewEvent;
+use fantascope::event::{NewEvent, Position};
 use fantascope::projection::{Phase, Status};
 use fantascope::read_model::{Operation, Promote, ReadModel, Source};
 use fantascope::store::{Expected, Store};
@@ -125,7 +125,12 @@ impl Stage {
     }
 
     pub(crate) fn status(&self, label: &str) -> Option<Status> {
-        let statuses = self.deployments.projections().board().statuses(self.store.head());
+        self.status_at(label, self.store.head())
+    }
+
+    /// The same, where `head` is the end of the store.
+    fn status_at(&self, label: &str, head: Position) -> Option<Status> {
+        let statuses = self.deployments.projections().board().statuses(head);
         statuses.into_iter().find(|status| format_label(status) == label)
     }
 
@@ -142,7 +147,8 @@ impl Stage {
     pub(crate) async fn reaches(&self, label: &str, phase: Phase) -> Status {
         let reached = async {
             loop {
-                if let Some(status) = self.status(label)
+                let head = self.store.head_with_appended().await;
+                if let Some(status) = self.status_at(label, head)
                     && status.phase == phase
                     && (phase != Phase::Following || self.is_all_folded(&status))
                 {
