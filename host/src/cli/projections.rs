@@ -305,3 +305,30 @@ fn describe(status: &Status, output: Output) -> anyhow::Result<()> {
     }
     Output { quiet: true, ..output }.table(&[], rows, "")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_how_long_it_will_take() {
+        let status = |phase: &str, eta: Option<f64>| -> Status {
+            let status = json!({
+                "projection": "lamp", "version": 1, "generation": 1, "live": true, "phase": phase, "position": 1,
+                "head": 4, "lag_events": 3, "lag_seconds": 1.0, "events_per_second": 1.0, "built_until": 4,
+                "progress": 0.25, "eta_seconds": eta, "error": null, "created_at": "2026-01-31T09:30:00Z",
+                "as_of": null, "promote": null, "live_to": null, "partitions": [], "digest": "", "subscription": "",
+                "tables": [], "host": null,
+            });
+            serde_json::from_value(status).expect("a status")
+        };
+        for (phase, eta, expected) in [
+            ("rebuilding", Some(90.0), "25 %, 1 min 30 s to go"),
+            ("rebuilding", None, "25 %"),
+            ("lagging", Some(90.0), "1 min 30 s to go"),
+            ("following", None, ""),
+        ] {
+            assert_eq!(remark(&status(phase, eta)), expected, "{phase}");
+        }
+    }
+}

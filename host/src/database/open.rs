@@ -324,6 +324,10 @@ impl Database {
     /// process has it open. Connections to servers end with the process.
     pub async fn close(&self) {
         let Engine::Sqlite(file) = &self.engine else { return };
+        // Another file in its place is none of ours.
+        if self.identity.expect_file(&file.path).is_err() {
+            return;
+        }
         let closed = tokio::time::timeout(CLOSE_MAX, file.close()).await;
         if let Err(fault) = closed.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
             tracing::warn!("`{}-wal` may hold the last writes to `{0}`: copy both ({fault})", self.name);
