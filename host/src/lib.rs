@@ -7,6 +7,7 @@
 pub mod change;
 pub mod event;
 pub mod limits;
+pub mod task;
 // 1: databases, guests, and the pure stages; they don't know each other
 pub mod database;
 pub mod guest;

@@ -44,10 +44,16 @@ pub struct Limits {
     pub stuck_after_ms: u64,
     /// The largest plugin file, in bytes.
     pub plugin_bytes_max: usize,
-    /// Memory of one guest, in bytes.
+    /// Memory of one guest, all its linear memories together, in bytes.
     pub guest_memory_bytes_max: usize,
-    /// Elements of a guest's tables.
+    /// Elements of a guest's tables, all together.
     pub guest_table_elements_max: usize,
+    /// How many linear memories a guest may have.
+    pub guest_memories_max: usize,
+    /// How many tables a guest may have.
+    pub guest_tables_max: usize,
+    /// How many instances of core modules a guest may consist of.
+    pub guest_instances_max: usize,
     /// How long one call into a guest may take, in milliseconds.
     pub guest_call_ms_max: u64,
     /// What a guest may hand over in one call, answers and log lines together, in bytes.
@@ -56,6 +62,11 @@ pub struct Limits {
     pub guest_log_lines_max: usize,
     /// Bytes of one line of a guest's log; the rest is cut.
     pub guest_log_line_bytes_max: usize,
+    /// How many steps of upcasters an event may go through until it is current.
+    pub upcast_steps_max: usize,
+    /// What the events of a page may become when they are made current, in bytes; what would be
+    /// more is left to the next page.
+    pub upcast_bytes_max: usize,
     /// How long compiling a plugin may take, in milliseconds.
     pub compile_ms_max: u64,
     /// Memory that compiling a plugin may take, in bytes.
@@ -86,10 +97,15 @@ impl Default for Limits {
             plugin_bytes_max: 32 * MIB,
             guest_memory_bytes_max: 256 * MIB,
             guest_table_elements_max: 100_000,
+            guest_memories_max: 16,
+            guest_tables_max: 100,
+            guest_instances_max: 100,
             guest_call_ms_max: 5_000,
             guest_answer_bytes_max: 64 * MIB,
             guest_log_lines_max: 200,
             guest_log_line_bytes_max: 4 * KIB,
+            upcast_steps_max: 1_000,
+            upcast_bytes_max: 64 * MIB,
             compile_ms_max: 120_000,
             compile_memory_bytes_max: 4 << 30,
             live_clients_max: 64,
@@ -108,12 +124,6 @@ impl Limits {
             key_filter_bytes: share(self.key_filter_bytes),
             ..self.clone()
         }
-    }
-
-    /// How long one call into a guest may take.
-    #[must_use]
-    pub fn guest_call_max(&self) -> Duration {
-        Duration::from_millis(self.guest_call_ms_max)
     }
 
     /// How long compiling a plugin may take.

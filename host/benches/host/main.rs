@@ -55,7 +55,7 @@ fn main() -> anyhow::Result<()> {
         // The sandbox starts this program anew to compile.
         ["compile-component", bytes] => Ok(fantascope::guest::compile_stdin(bytes.parse()?)?),
         // The benchmark starts itself anew to measure memory.
-        ["memory", store, plugin] => block_on(memory::child(Path::new(store), Path::new(plugin))),
+        ["memory", store, plugin, tables] => block_on(memory::child(Path::new(store), Path::new(plugin), tables)),
         [] => block_on(run(&FULL)),
         ["--quick"] => block_on(run(&QUICK)),
         ["--together"] => block_on(run_together(&QUICK)),

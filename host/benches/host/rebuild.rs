@@ -16,7 +16,12 @@ use crate::home::Home;
 
 /// Seconds from start to caught up, indexes and all; read models in a fresh database.
 pub(crate) async fn rebuild(store: &str, home: &Home, plugin: &ProjectionPlugin, start: Start) -> anyhow::Result<f64> {
-    Ok(rebuild_in(store, home, plugin, start, Together { projections: 1, workers: 1 }).await?.0)
+    rebuild_as(store, home, &plugin.manifest, start).await
+}
+
+/// The same of what `manifest` declares.
+pub(crate) async fn rebuild_as(store: &str, home: &Home, manifest: &Manifest, start: Start) -> anyhow::Result<f64> {
+    Ok(rebuild_in(store, home, manifest, start, Together { projections: 1, workers: 1 }).await?.0)
 }
 
 /// What is rebuilt at once.
@@ -32,14 +37,14 @@ pub(crate) struct Together {
 pub(crate) async fn rebuild_in(
     store: &str,
     home: &Home,
-    plugin: &ProjectionPlugin,
+    manifest: &Manifest,
     start: Start,
     together: Together,
 ) -> anyhow::Result<(f64, u64)> {
     let rows = Database::at(&home.fresh("rows").await?).await?;
     let read_model = ReadModel::open(&rows).await?;
     let projections = open(store, read_model.clone()).await?;
-    let host = Host { projections: &projections, read_model: &read_model, plugin, start };
+    let host = Host { projections: &projections, read_model: &read_model, manifest, start };
     // A host that is asked for a rebuild is up, with its connections open, as they are of whatever
     // it is compared with.
     host.build("up", NewVersion { as_of: Some(Position(1)), ..NewVersion::plain(Digest([0; 32])) }).await?;
@@ -64,14 +69,14 @@ pub(crate) async fn rebuild_in(
 struct Host<'a> {
     projections: &'a Projections,
     read_model: &'a ReadModel,
-    plugin: &'a ProjectionPlugin,
+    manifest: &'a Manifest,
     start: Start,
 }
 
 impl Host<'_> {
     /// Begins to build the plugin's projection under another name.
     async fn build(&self, name: &str, new: NewVersion) -> anyhow::Result<()> {
-        let manifest = Manifest { name: name.parse().map_err(anyhow::Error::msg)?, ..(*self.plugin.manifest).clone() };
+        let manifest = Manifest { name: name.parse().map_err(anyhow::Error::msg)?, ..self.manifest.clone() };
         let (id, _) = self.read_model.create(&manifest, &new, NewOperation::default()).await?;
         let code = Code { manifest: Arc::new(manifest), digest: Digest([0; 32]), start: Arc::clone(&self.start) };
         self.projections.run(&self.read_model.version(&id).await?, code);

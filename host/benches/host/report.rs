@@ -131,10 +131,11 @@ impl Report {
         println!("  median {:.2} ms, 99th percentile {:.2} ms, worst {:.2} ms", at(0.5), at(0.99), at(1.0));
     }
 
-    pub(crate) fn memory(&mut self, peaks: &[(u64, u64)]) {
+    pub(crate) fn memory(&mut self, peaks: &[(u64, &str, u64)]) {
         println!("\nPeak memory of a rebuild");
-        for (events, kilobytes) in peaks {
-            println!("  {events:>10} events  {:.0} MiB", *kilobytes as f64 / 1024.0);
+        for (events, tables, kilobytes) in peaks {
+            let of = if *tables == "1" { "one table" } else { "three tables, one of them idle" };
+            println!("  {events:>10} events, {of:<30}  {:.0} MiB", *kilobytes as f64 / 1024.0);
         }
     }
 

@@ -42,10 +42,10 @@ pub(crate) async fn guest_and_write(store: &str, home: &Home, plugin: &Projectio
         let began = Instant::now();
         let mut changes = guest.apply(&[rows])?;
         in_guest += began.elapsed();
-        let tables = Arc::new(vec![TableChanges::new(keys.remove(0), hashes, changes.remove(0), existing)]);
-        known.remember(&tables);
+        let changed = Arc::new(TableChanges::new(keys.remove(0), hashes, changes.remove(0), existing));
+        known.remember(&changed);
         let position = Position(batch.positions.last().copied().unwrap_or(0));
-        commits.push(Commit { tables, checkpoint: Checkpoint { position, last_event: None } });
+        commits.push(Commit { tables: vec![changed], checkpoint: Checkpoint { position, last_event: None } });
     }
     Ok((in_guest.as_secs_f64(), write(home, plugin, &commits).await?))
 }
@@ -78,7 +78,7 @@ async fn for_each_page(store: &str, mut then: impl FnMut(Batch)) -> anyhow::Resu
 /// All rows of the one table of the order list, by key.
 #[derive(Default)]
 struct Known {
-    written: Vec<Arc<Vec<TableChanges>>>,
+    written: Vec<Arc<TableChanges>>,
     rows: HashMap<String, (usize, usize)>,
 }
 
@@ -88,7 +88,7 @@ impl Known {
         for row in 0..keys.count {
             if let Some(&(batch, at)) = self.rows.get(text(keys, row)) {
                 rows.present[row] = 1;
-                for (to, from) in rows.columns.iter_mut().zip(&self.written[batch][0].changes.columns) {
+                for (to, from) in rows.columns.iter_mut().zip(&self.written[batch].changes.columns) {
                     to.push_from(from, at);
                 }
             }
@@ -96,8 +96,8 @@ impl Known {
         rows
     }
 
-    fn remember(&mut self, tables: &Arc<Vec<TableChanges>>) {
-        let TableChanges { keys, changes: Changes { operations, .. }, .. } = &tables[0];
+    fn remember(&mut self, changed: &Arc<TableChanges>) {
+        let TableChanges { keys, changes: Changes { operations, .. }, .. } = &**changed;
         let mut at = 0;
         for (row, operation) in operations.iter().enumerate() {
             if *operation == Operation::Put {
@@ -105,7 +105,7 @@ impl Known {
                 at += 1;
             }
         }
-        self.written.push(Arc::clone(tables));
+        self.written.push(Arc::clone(changed));
     }
 }
 

@@ -58,12 +58,12 @@ pub(crate) async fn measure(
     let four = Together { projections: 4, ..one };
     for _ in 0..size.rounds {
         let [slow_one, slow_two, quick_one, quick_two, quick_four] = &mut arms;
-        slow_one.add(rebuild_in(store, home, plugin, slow(plugin), one).await?.0);
-        slow_two.add(rebuild_in(store, home, plugin, slow(plugin), two).await?.0);
-        let (seconds, alone) = rebuild_in(store, home, plugin, quick(), one).await?;
+        slow_one.add(rebuild_in(store, home, &plugin.manifest, slow(plugin), one).await?.0);
+        slow_two.add(rebuild_in(store, home, &plugin.manifest, slow(plugin), two).await?.0);
+        let (seconds, alone) = rebuild_in(store, home, &plugin.manifest, quick(), one).await?;
         quick_one.add(seconds);
-        quick_two.add(rebuild_in(store, home, plugin, quick(), two).await?.0);
-        let (seconds, together) = rebuild_in(store, home, plugin, quick(), four).await?;
+        quick_two.add(rebuild_in(store, home, &plugin.manifest, quick(), two).await?.0);
+        let (seconds, together) = rebuild_in(store, home, &plugin.manifest, quick(), four).await?;
         quick_four.add(seconds);
         pages = (alone, together);
     }

@@ -40,6 +40,7 @@ impl Host {
             settle: Duration::from_millis(config.plugins.settle_ms),
             rescan: Duration::from_millis(config.plugins.rescan_ms),
             plugin_bytes_max: config.limits.plugin_bytes_max,
+            tasks: store.tasks().clone(),
         };
         let (watch, files) = tokio::task::spawn_blocking(move || Watch::open(settings)).await??;
         let deployments = Deployments::open(Foundation {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::change::{Digest, UpcasterManifest};
-use crate::guest::{Admitted, Kind, Refusal, Sandbox, digest};
-use crate::upcast::{Clash, check};
+use crate::guest::{Admitted, Kind, Refusal, Sandbox, UpcasterPlugin, digest};
+use crate::upcast::{Clash, Steps};
 
 /// Names of projections that would meet the host's own tables, or the database's.
 const RESERVED: &[&str] = &["fantascope", "sqlite", "pg", "mysql", "information_schema"];
@@ -145,9 +145,11 @@ pub fn reject_twins(entries: &mut [Entry]) {
 /// Of the versions of an upcaster the highest one counts.
 pub fn reject_superseded(entries: &mut [Entry]) {
     for number in 0..entries.len() {
-        let Some(own) = upcaster(&entries[number]) else { continue };
-        let is_higher =
-            |other: &&Entry| upcaster(other).is_some_and(|other| other.name == own.name && other.version > own.version);
+        let Some(own) = upcaster(&entries[number]).map(|plugin| &plugin.manifest) else { continue };
+        let is_higher = |other: &&Entry| {
+            let other = upcaster(other).map(|plugin| &plugin.manifest);
+            other.is_some_and(|other| other.name == own.name && other.version > own.version)
+        };
         if let Some(higher) = entries.iter().find(is_higher) {
             let file = higher.file.clone();
             entries[number].outcome = Err(Rejected::Superseded(file));
@@ -160,18 +162,18 @@ pub fn reject_clashes(entries: &mut [Entry]) {
     let mut accepted: Vec<Arc<UpcasterManifest>> = Vec::new();
     for entry in entries {
         let Some(own) = upcaster(entry) else { continue };
-        let own = Arc::clone(own);
+        let (own, limits) = (Arc::clone(&own.manifest), own.limits());
         let together: Vec<&UpcasterManifest> = accepted.iter().map(|manifest| &**manifest).chain([&*own]).collect();
-        match check(&together) {
-            Ok(()) => accepted.push(own),
+        match Steps::of(&together, limits) {
+            Ok(_) => accepted.push(own),
             Err(clash) => entry.outcome = Err(clash.into()),
         }
     }
 }
 
-fn upcaster(entry: &Entry) -> Option<&Arc<UpcasterManifest>> {
+fn upcaster(entry: &Entry) -> Option<&UpcasterPlugin> {
     match &entry.outcome.as_ref().ok()?.kind {
-        Kind::Upcaster(plugin) => Some(&plugin.manifest),
+        Kind::Upcaster(plugin) => Some(plugin),
         Kind::Projection(_) => None,
     }
 }

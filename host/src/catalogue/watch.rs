@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::folder::{Change, Folder};
 use super::scan::Unusable;
+use crate::task::Tasks;
 
 /// Events are gathered for at least that long, however short files take to settle.
 const GATHER_MIN: Duration = Duration::from_millis(10);
@@ -29,6 +30,8 @@ pub struct WatchSettings {
     /// How often the folder is looked over without an event.
     pub rescan: Duration,
     pub plugin_bytes_max: usize,
+    /// Those that the host keeps an eye on: the watch is one.
+    pub tasks: Tasks,
 }
 
 /// The plugin folder, being watched until this is dropped.
@@ -46,14 +49,17 @@ impl Watch {
     /// If the folder can't be read.
     pub fn open(settings: WatchSettings) -> Result<(Self, Vec<Change>), Unusable> {
         let path = settings.folder.clone();
-        let rescan = settings.rescan;
+        let (rescan, tasks) = (settings.rescan, settings.tasks.clone());
         let (wake, wakes) = sync_channel(1);
-        let alarm = Alarm::new((settings.settle / 4).max(GATHER_MIN), wake.clone());
-        let (folder, changes) = Folder::open(settings)?;
+        let mut alarm = Alarm::new((settings.settle / 4).max(GATHER_MIN), wake.clone());
+        let (mut folder, changes) = Folder::open(settings)?;
         let (sender, batches) = mpsc::channel(1);
         std::thread::Builder::new()
             .name("plugin-folder".to_owned())
-            .spawn(move || keep_looking(folder, alarm, rescan, &wakes, &sender))
+            .spawn(move || {
+                let mut look = || keep_looking(&mut folder, &mut alarm, rescan, &wakes, &sender);
+                while tasks.run_blocking("watch of the plugin folder", &mut look).is_none() {}
+            })
             .map_err(|source| Unusable { folder: path, source })?;
         Ok((Self { batches, wake }, changes))
     }
@@ -80,8 +86,8 @@ impl Drop for Watch {
 }
 
 fn keep_looking(
-    mut folder: Folder,
-    mut alarm: Alarm,
+    folder: &mut Folder,
+    alarm: &mut Alarm,
     rescan: Duration,
     wakes: &Receiver<()>,
     batches: &mpsc::Sender<Vec<Change>>,
@@ -160,6 +166,7 @@ mod tests {
             settle: Duration::from_millis(10),
             rescan: Duration::from_secs(3600),
             plugin_bytes_max: 1,
+            tasks: Tasks::default(),
         };
         let (mut watch, _) = Watch::open(settings).unwrap();
         assert_eq!(watch.batches.sender_strong_count(), 1);

@@ -3,8 +3,9 @@
 use std::hash::{BuildHasher as _, Hasher as _};
 
 use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 
-use super::{Cells, Column, Malformed, TableDefinition};
+use super::{Cells, Column, ColumnDefinition, Malformed, TableDefinition};
 
 /// The keys of the rows of one table that a batch touches; no key twice.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +64,24 @@ impl Keys {
     #[must_use]
     pub fn hashes(&self) -> Vec<u64> {
         (0..self.count).map(|row| hash(&self.columns, row)).collect()
+    }
+
+    /// The first key that is there already, given the hashes of all; as a promise that is broken.
+    #[must_use]
+    pub fn first_twice(&self, table: &TableDefinition, hashes: &[u64]) -> Option<Malformed> {
+        let mut seen: HashTable<usize> = HashTable::with_capacity(self.count);
+        for (row, &hash) in hashes.iter().enumerate() {
+            if let Some(first) = seen.find(hash, |&known| self.same_at(known, self, row)) {
+                let of = |(column, definition): (&Column, &ColumnDefinition)| column.to_json(definition.of_type, row);
+                let key: Vec<String> = self.columns.iter().zip(table.key()).map(|pair| of(pair).to_string()).collect();
+                return Some(Malformed {
+                    column: table.columns[0].name.to_string(),
+                    reason: format!("the key {} is named twice, in rows {first} and {row}", key.join(", ")),
+                });
+            }
+            seen.insert_unique(hash, row, |&known| hashes[known]);
+        }
+        None
     }
 
     /// Whether key `row` is key `other_row` of `other`.
@@ -126,7 +145,7 @@ impl Rows {
     }
 }
 
-fn check_columns(columns: &[Column], definitions: &[super::ColumnDefinition], rows: usize) -> Result<(), Malformed> {
+fn check_columns(columns: &[Column], definitions: &[ColumnDefinition], rows: usize) -> Result<(), Malformed> {
     if columns.len() != definitions.len() {
         return Err(Malformed {
             column: definitions.first().map_or_else(String::new, |column| column.name.to_string()),

@@ -1,5 +1,6 @@
 //! What plugins declare of themselves.
 
+use std::collections::HashSet;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -234,8 +235,9 @@ impl UpcasterManifest {
         if self.steps.is_empty() {
             return Err("an upcaster needs at least one step".to_owned());
         }
-        for (number, step) in self.steps.iter().enumerate() {
-            if self.steps[..number].iter().any(|other| other.takes == step.takes) {
+        let mut taken = HashSet::new();
+        for step in &self.steps {
+            if !taken.insert(&step.takes) {
                 return Err(format!("two steps take {}", step.takes));
             }
             if step.gives.contains(&step.takes) {

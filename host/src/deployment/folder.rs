@@ -37,7 +37,7 @@ impl Deployments {
         let stop = self.stop.clone();
         let follow = async {
             while let Some(changes) = watch.next().await {
-                if let Err(fault) = self.take(changes).await {
+                if let Some(Err(fault)) = self.store.tasks().run("plugin folder", self.take(changes)).await {
                     tracing::error!("what changed in the plugin folder could not be deployed: {fault}");
                 }
             }

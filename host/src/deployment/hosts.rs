@@ -68,7 +68,7 @@ impl Deployments {
     }
 
     /// Stays alive, and follows the others, until the host ends.
-    pub(super) async fn belong(self) {
+    pub(super) async fn belong(&self) {
         let stop = self.stop.clone();
         let renewed = Mutex::new(Instant::now());
         // Looks may be farther apart than the lease lasts, and what is followed may take longer.

@@ -21,7 +21,7 @@ const BUSY: Duration = Duration::from_millis(50);
 
 impl Deployments {
     /// Does what is to be done, until the host ends.
-    pub(super) async fn keep_order(self, mut ready: mpsc::UnboundedReceiver<VersionId>) {
+    pub(super) async fn keep_order(&self, ready: &mut mpsc::UnboundedReceiver<VersionId>) {
         let stop = self.stop.clone();
         let work = async {
             let mut clock = tokio::time::interval(LOOK);

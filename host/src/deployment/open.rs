@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+
 use super::deployments::code;
 use super::{Deployments, Fault, Membership, PluginList, Policy};
+use crate::change::VersionId;
 use crate::guest::Sandbox;
 use crate::limits::Limits;
 use crate::projection::{Projections, Resources, Upcasters};
-use crate::read_model::{ReadModel, State};
+use crate::read_model::{ReadModel, State, VersionRecord};
 use crate::store::Store;
 
 /// What deployments work with.
@@ -97,13 +100,31 @@ impl Deployments {
             }
         }
         if let Some(ready) = self.projections.newly_ready() {
-            tokio::spawn(self.clone().keep_order(ready));
+            tokio::spawn(self.clone().keep_keeping_order(ready));
         }
-        tokio::spawn(self.clone().belong());
         tokio::spawn(self.clone().tell_of_stuck());
         let this = self.clone();
-        tokio::spawn(async move { this.promote_left_over(&versions).await });
+        tokio::spawn(async move { while this.store.tasks().run("membership", this.belong()).await.is_none() {} });
+        self.promote_later(versions);
         Ok(())
+    }
+
+    async fn keep_keeping_order(self, mut ready: mpsc::UnboundedReceiver<VersionId>) {
+        while self.store.tasks().run("promotion and retention", self.keep_order(&mut ready)).await.is_none() {
+            // Whatever it was about to promote.
+            match self.read_model.versions().await {
+                Ok(versions) => self.promote_later(versions),
+                Err(fault) => tracing::warn!("what is ready is not promoted before the next start: {fault}"),
+            }
+        }
+    }
+
+    fn promote_later(&self, versions: Vec<VersionRecord>) {
+        let this = self.clone();
+        tokio::spawn(async move {
+            let tasks = this.store.tasks();
+            while tasks.run("promotions left over", this.promote_left_over(&versions)).await.is_none() {}
+        });
     }
 
     /// Lets every version commit what it has folded, and stops.

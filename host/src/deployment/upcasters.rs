@@ -13,10 +13,11 @@ use super::{Deployments, Fault, RebuildOptions, Wanted};
 use crate::change::{Digest, Manifest, UpcasterManifest};
 use crate::event::{Batch, Checkpoint, Position};
 use crate::guest::{Admitted, Kind, UpcasterPlugin};
-use crate::projection::UpcasterSet;
+use crate::projection::{UpcasterSet, UpcastersError};
 use crate::read_model::{Error as ReadModelError, NewOperation};
 use crate::store::{Error as StoreError, Filter, Store};
-use crate::upcast::{Poisoned, check};
+use crate::task::Panic;
+use crate::upcast::Poisoned;
 
 /// Changes that are shown.
 const SAMPLES: usize = 5;
@@ -115,12 +116,13 @@ impl Deployments {
         names: &[String],
         actor: &str,
     ) -> Result<Deployed, Fault> {
-        let manifests: Vec<&UpcasterManifest> = after.iter().map(|(_, plugin)| &*plugin.manifest).collect();
-        check(&manifests).map_err(|clash| Fault::Plugin { code: "plugin_clash", reason: clash.to_string() })?;
+        let set = UpcasterSet::new(0, Position::START, plugins(after)).map_err(|fault| match fault {
+            UpcastersError::Clash(clash) => Fault::Plugin { code: "plugin_clash", reason: clash.to_string() },
+            fault => fault.into(),
+        })?;
         let changed = changed_manifests(before, after);
         let mut trial = self.try_upcasters(before, after, &changed).await?;
         trial.affected = self.affected_by(&changed, u32::MAX).await?;
-        let set = UpcasterSet::new(0, Position::START, after.to_vec())?;
         let subject = names.join(", ");
         let find = |all: &[(Digest, UpcasterPlugin)]| match names {
             [name] => all.iter().find(|(_, known)| known.manifest.name.as_str() == name).map(|&(digest, _)| digest),
@@ -249,16 +251,18 @@ impl Deployments {
         let mut after = Checkpoint::START;
         while after.position < up_to {
             let page = self.store.page(after, up_to).await?;
-            after = page.end();
-            count_taken(&mut trial.taken, &page.events, changed);
-            let gone = |_| Fault::Internal("the thread of the upcasters has ended".to_owned());
-            let (one, failed_before) = old.run(page.events.clone()).await.map_err(gone)?;
-            let (other, failed) = new.run(page.events).await.map_err(gone)?;
-            let is_new = |event: &&Poisoned| !failed_before.iter().any(|known| known.position == event.position);
-            if let Some(event) = failed.iter().find(is_new) {
+            let gone = |panic: Panic| Fault::Internal(panic.to_string());
+            let mut one = old.run(page.events.clone()).await.map_err(gone)?;
+            let mut other = new.run(page.events.clone()).await.map_err(gone)?;
+            after = [one.cut, other.cut].into_iter().flatten().min_by_key(|cut| cut.position).unwrap_or(page.end());
+            one.cut_after(after.position);
+            other.cut_after(after.position);
+            count_taken(&mut trial.taken, &page.events, after.position, changed);
+            let is_new = |event: &&Poisoned| !one.poisoned.iter().any(|known| known.position == event.position);
+            if let Some(event) = other.poisoned.iter().find(is_new) {
                 return Err(Fault::TrialFailed { reason: event.message.clone() });
             }
-            note_changes(&mut trial, &one, &other);
+            note_changes(&mut trial, &one.events, &other.events);
         }
         Ok(trial)
     }
@@ -357,12 +361,13 @@ fn unknown(name: &str, known: &[(Digest, UpcasterPlugin)]) -> Fault {
     Fault::UnknownUpcaster { name: name.to_owned(), known: those_there_are(&names) }
 }
 
-fn count_taken(taken: &mut BTreeMap<String, u64>, batch: &Batch, changed: &[Arc<UpcasterManifest>]) {
+fn count_taken(taken: &mut BTreeMap<String, u64>, batch: &Batch, up_to: Position, changed: &[Arc<UpcasterManifest>]) {
     let takes = |code: &u32| {
         let known = &batch.types[*code as usize];
         changed.iter().flat_map(|manifest| &manifest.steps).any(|step| step.takes == *known)
     };
-    for code in batch.type_codes.iter().filter(|code| takes(code)) {
+    let end = batch.positions.partition_point(|&position| position <= up_to.0);
+    for code in batch.type_codes[..end].iter().filter(|code| takes(code)) {
         *taken.entry(batch.types[*code as usize].to_string()).or_default() += 1;
     }
 }

@@ -111,6 +111,15 @@ pub fn end_of(length: usize) -> u32 {
     u32::try_from(length).expect("a column is bounded well below 4 GiB")
 }
 
+/// The number of a row, an entry of a dictionary or the like, as it is stored.
+///
+/// # Panics
+/// If it is beyond 2^32, which the bounds on batches and answers exclude.
+#[must_use]
+pub fn number_of(row: usize) -> u32 {
+    u32::try_from(row).expect("a batch is bounded well below 2^32 rows")
+}
+
 /// A batch of events. Every list has one item per event, but for the dictionaries
 /// `types` and `aggregate_types`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

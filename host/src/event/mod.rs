@@ -9,7 +9,7 @@ mod position;
 mod record;
 mod timestamp;
 
-pub use batch::{Batch, EventType, Texts, end_of, ends_fit, span};
+pub use batch::{Batch, EventType, Texts, end_of, ends_fit, number_of, span};
 pub use checkpoint::Checkpoint;
 pub use object::{Object, objects};
 pub use position::Position;

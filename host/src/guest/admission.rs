@@ -14,6 +14,7 @@ use super::state::State;
 use super::upcaster::{GuestUpcaster, describe as describe_upcaster};
 use super::{Fault, Sandbox};
 use crate::change::{Digest, Manifest, UpcasterManifest};
+use crate::limits::Limits;
 
 /// The WIT package that this host speaks.
 const PACKAGE: &str = "fantascope:plugin";
@@ -151,6 +152,12 @@ impl ProjectionPlugin {
 }
 
 impl UpcasterPlugin {
+    /// The bounds within which it runs.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.sandbox.settings.limits
+    }
+
     /// A fresh instance.
     ///
     /// # Errors

@@ -18,12 +18,14 @@ pub enum Fault {
     Trapped { message: String },
     #[error("the call took longer than limits.guest_call_ms_max ({ms_max} ms) allows")]
     OutOfTime { ms_max: u64 },
-    #[error("the guest wanted {bytes} bytes of memory, more than limits.guest_memory_bytes_max ({max}) allows")]
+    #[error("the guest wanted {bytes} bytes of memory in all, more than limits.guest_memory_bytes_max ({max}) allows")]
     OutOfMemory { bytes: usize, max: usize },
     #[error(
-        "the guest wanted a table of {elements} elements, more than limits.guest_table_elements_max ({max}) allows"
+        "the guest wanted tables of {elements} elements in all, more than limits.guest_table_elements_max ({max}) allows"
     )]
     OutOfTable { elements: usize, max: usize },
+    #[error("the guest has more {what} than limits.{limit} ({max}) allows")]
+    TooMany { what: &'static str, limit: &'static str, max: usize },
     #[error("the answer is larger than limits.guest_answer_bytes_max ({max}) allows")]
     AnswerTooLarge { max: usize },
     #[error("the guest asked for {what}, which it has not")]
@@ -42,6 +44,7 @@ impl Fault {
             Self::OutOfTime { .. } => "guest_call_ms_max",
             Self::OutOfMemory { .. } => "guest_memory_bytes_max",
             Self::OutOfTable { .. } => "guest_table_elements_max",
+            Self::TooMany { limit, .. } => limit,
             Self::AnswerTooLarge { .. } => "guest_answer_bytes_max",
             Self::NotGranted { .. } => "guest_not_granted",
             Self::Lied { .. } => "guest_answer_malformed",
@@ -57,7 +60,9 @@ impl Fault {
         }
     }
 
-    pub(super) fn lied(table: &str, malformed: &Malformed) -> Self {
+    /// What a guest says of `table` breaks a promise.
+    #[must_use]
+    pub fn lied(table: &str, malformed: &Malformed) -> Self {
         Self::Lied { what: format!("table `{table}`, {malformed}") }
     }
 }

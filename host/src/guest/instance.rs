@@ -4,7 +4,7 @@ use wasmtime::{Engine, Store, Trap};
 
 use super::Fault;
 use super::fault::Fault as F;
-use super::sandbox::TICK;
+use super::sandbox::TICK_MS;
 use super::state::{LogLine, State};
 use crate::limits::Limits;
 
@@ -22,8 +22,8 @@ impl Cell {
         store.set_hostcall_fuel(limits.guest_answer_bytes_max);
         store.set_max_component_handles(1_000);
         store.epoch_deadline_trap();
-        let ticks = limits.guest_call_max().as_millis().div_ceil(TICK.as_millis());
-        Self { store, ticks: u64::try_from(ticks).unwrap_or(u64::MAX / 2), ms_max: limits.guest_call_ms_max }
+        let ms_max = limits.guest_call_ms_max;
+        Self { store, ticks: ms_max.div_ceil(TICK_MS), ms_max }
     }
 
     /// Makes `call` within the bounds; `now` is the time that the guest is told,
@@ -39,6 +39,12 @@ impl Cell {
         call(&mut self.store).map_err(|error| self.fault(&error))
     }
 
+    /// What the guest says of an event, no longer than a line of its log.
+    pub(super) fn refused(&self, event: Option<u32>, path: Option<String>, message: &str) -> Fault {
+        let state = self.store.data();
+        F::Refused { event, path: path.map(|path| state.cut(&path, 0)), message: state.cut(message, 0) }
+    }
+
     pub(super) fn take_lines(&mut self) -> Vec<LogLine> {
         self.store.data_mut().take_lines()
     }
@@ -52,6 +58,9 @@ impl Cell {
             return F::OutOfTime { ms_max: self.ms_max };
         }
         let text = error.root_cause().to_string();
+        if let Some(fault) = state.too_many(&text) {
+            return fault;
+        }
         if text.contains("fuel allocated for hostcalls") {
             return F::AnswerTooLarge { max: state.answer_bytes_max() };
         }
@@ -64,5 +73,62 @@ impl Cell {
 impl std::fmt::Debug for Cell {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Cell").field("ms_max", &self.ms_max).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::component::{Component, Linker};
+
+    use super::*;
+    use crate::guest::sandbox::engine;
+
+    /// Starts a component of so many instances of a core module.
+    fn start(limits: &Limits, instances: usize, module: &str) -> Result<(), Fault> {
+        let instances = "(core instance (instantiate $m))".repeat(instances);
+        let bytes = wat::parse_str(format!("(component (core module $m {module}) {instances})")).expect("a component");
+        let engine = engine().expect("an engine");
+        let component = Component::new(&engine, bytes).expect("a component");
+        let linker = Linker::new(&engine);
+        Cell::new(&engine, limits).call(0, |store| linker.instantiate(store, &component)).map(|_| ())
+    }
+
+    /// Grows its memory, whose first page is there, by nine more; it traps if it can't.
+    const GROWS: &str = "(memory 1) (func $grow (if (i32.eq (memory.grow (i32.const 9)) (i32.const -1)) \
+        (then unreachable))) (start $grow)";
+
+    #[test]
+    fn all_memories_and_tables_of_a_guest_share_its_bounds() {
+        const PAGE: usize = 1 << 16;
+        let limits = Limits { guest_memory_bytes_max: 80 * PAGE, guest_table_elements_max: 80, ..Limits::default() };
+        let check = |instances: usize, module: &str, expected: Option<&str>| {
+            let found = start(&limits, instances, module).err();
+            assert_eq!(found.as_ref().map(Fault::code), expected, "{instances} times {module}: {found:?}");
+            let named = expected.is_none_or(|code| found.is_some_and(|fault| fault.to_string().contains(code)));
+            assert!(named, "{instances} times {module}");
+        };
+        check(8, "(memory 10)", None);
+        check(9, "(memory 10)", Some("guest_memory_bytes_max"));
+        check(8, GROWS, None);
+        check(9, GROWS, Some("guest_memory_bytes_max"));
+        check(8, "(table 10 funcref)", None);
+        check(9, "(table 10 funcref)", Some("guest_table_elements_max"));
+        check(1, &"(memory 0)".repeat(16), None);
+        check(1, &"(memory 0)".repeat(17), Some("guest_memories_max"));
+        check(4, &"(table 0 funcref)".repeat(25), None);
+        check(3, &"(table 0 funcref)".repeat(34), Some("guest_tables_max"));
+        check(101, "", Some("guest_instances_max"));
+    }
+
+    #[test]
+    fn growth_that_fails_gives_no_room_back() {
+        // Grown by 60 pages; what is refused for the type of the memory makes no room for a second one.
+        let tricks = "(memory 1 61) (memory 1) (func $grow \
+            (drop (memory.grow 0 (i32.const 60))) (drop (memory.grow 0 (i32.const 65535))) \
+            (drop (memory.grow 0 (i32.const 1))) \
+            (if (i32.eq (memory.grow 1 (i32.const 60)) (i32.const -1)) (then unreachable))) (start $grow)";
+        let limits = Limits { guest_memory_bytes_max: 80 << 16, ..Limits::default() };
+        let fault = start(&limits, 1, tricks).expect_err("too much memory");
+        assert_eq!(fault.code(), "guest_memory_bytes_max");
     }
 }

@@ -21,5 +21,5 @@ pub use fault::Fault;
 pub use projection::{Fold, GuestProjection};
 pub use sandbox::{EngineFault, Sandbox, Settings};
 pub use state::{LogLevel, LogLine};
-pub use thread::{Gone, Thread};
+pub use thread::Thread;
 pub use upcaster::GuestUpcaster;

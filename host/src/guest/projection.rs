@@ -62,6 +62,10 @@ impl GuestProjection {
         let plugin = cell.call(0, |store| pre.instantiate(store))?;
         Ok(Self { cell, plugin, tables: tables.to_vec(), wanted: Vec::new(), now: 0 })
     }
+
+    fn refused(&self, failure: types::Failure) -> Fault {
+        self.cell.refused(failure.event, failure.path, &failure.message)
+    }
 }
 
 impl Fold for GuestProjection {
@@ -73,7 +77,7 @@ impl Fold for GuestProjection {
         self.now = batch.timestamps.last().copied().unwrap_or(0);
         let guest = self.plugin.fantascope_plugin_projection();
         let answer = self.cell.call(self.now, |store| guest.call_load(store, events))?;
-        let keys: Vec<Keys> = answer.map_err(refused)?.into_iter().map(own_keys).collect();
+        let keys: Vec<Keys> = answer.map_err(|failure| self.refused(failure))?.into_iter().map(own_keys).collect();
         expect_tables(keys.len(), self.tables.len())?;
         for (table, keys) in self.tables.iter().zip(&keys) {
             keys.check(table).map_err(|malformed| Fault::lied(table.name.as_str(), &malformed))?;
@@ -91,7 +95,7 @@ impl Fold for GuestProjection {
             .collect();
         let guest = self.plugin.fantascope_plugin_projection();
         let answer = self.cell.call(self.now, |store| guest.call_apply(store, &rows))?;
-        let answer = answer.map_err(refused)?;
+        let answer = answer.map_err(|failure| self.refused(failure))?;
         expect_tables(answer.len(), self.tables.len())?;
         let mut all = Vec::with_capacity(answer.len());
         for ((table, changes), &wanted) in self.tables.iter().zip(answer).zip(&self.wanted) {
@@ -115,8 +119,4 @@ fn expect_tables(found: usize, expected: usize) -> Result<(), Fault> {
     } else {
         Err(Fault::Lied { what: format!("it speaks of {found} tables, its manifest of {expected}") })
     }
-}
-
-fn refused(failure: types::Failure) -> Fault {
-    Fault::Refused { event: failure.event, path: failure.path, message: failure.message }
 }

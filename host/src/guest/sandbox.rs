@@ -11,7 +11,7 @@ use super::state::{LogLevel, State};
 use crate::limits::Limits;
 
 /// How often guests that run too long are looked for.
-pub(super) const TICK: Duration = Duration::from_millis(10);
+pub(super) const TICK_MS: u64 = 10;
 
 /// Where plugins are compiled, and by what.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ impl Sandbox {
                 while let Some(engine) = weak.upgrade() {
                     engine.increment_epoch();
                     drop(engine);
-                    std::thread::sleep(TICK);
+                    std::thread::sleep(Duration::from_millis(TICK_MS));
                 }
             })
             .map_err(|fault| EngineFault(format!("no thread for the clock of guests: {fault}")))?;

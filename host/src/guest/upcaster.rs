@@ -48,11 +48,7 @@ impl GuestUpcaster {
         let batch = own_events(batch);
         let guest = self.plugin.fantascope_plugin_upcaster();
         let answer = self.cell.call(now, |store| guest.call_upcast(store, &batch))?;
-        let answer = answer.map_err(|failure| Fault::Refused {
-            event: failure.event,
-            path: failure.path,
-            message: failure.message,
-        })?;
+        let answer = answer.map_err(|failure| self.cell.refused(failure.event, failure.path, &failure.message))?;
         let upcasted = Upcasted {
             counts: answer.counts,
             types: answer.types.into_iter().map(own_event_type).collect(),

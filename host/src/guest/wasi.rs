@@ -24,6 +24,11 @@ impl State {
         Err(wasmtime::format_err!("the guest asked for {what}, which it has not"))
     }
 
+    /// Microseconds since 1970, before which these clocks know no time.
+    fn micros(&self) -> u64 {
+        self.now.max(0).unsigned_abs()
+    }
+
     fn random_bytes(&mut self, len: u64) -> Result<Vec<u8>> {
         if len > RANDOM_BYTES_MAX {
             return self.refuse("more random bytes than 64 KiB at once");
@@ -87,6 +92,9 @@ impl io::streams::HostOutputStream for State {
         Ok(Ok(PRINT_BYTES_MAX))
     }
     fn write(&mut self, stream: Resource<io::streams::OutputStream>, contents: Vec<u8>) -> StreamResult<()> {
+        if contents.len() as u64 > PRINT_BYTES_MAX {
+            return self.refuse("room to print more than 64 KiB at once");
+        }
         self.print(if stream.rep() == STDOUT { 0 } else { 1 }, &contents);
         Ok(Ok(()))
     }
@@ -172,7 +180,7 @@ impl cli::terminal_stderr::Host for State {
 
 impl clocks::monotonic_clock::Host for State {
     fn now(&mut self) -> Result<u64> {
-        Ok(u64::try_from(self.now).unwrap_or(0).saturating_mul(1_000))
+        Ok(self.micros().saturating_mul(1_000))
     }
     fn resolution(&mut self) -> Result<u64> {
         Ok(1_000)
@@ -186,8 +194,8 @@ impl clocks::monotonic_clock::Host for State {
 }
 impl clocks::wall_clock::Host for State {
     fn now(&mut self) -> Result<clocks::wall_clock::Datetime> {
-        let micros = u64::try_from(self.now).unwrap_or(0);
-        let nanoseconds = u32::try_from(micros % 1_000_000 * 1_000).unwrap_or(0);
+        let micros = self.micros();
+        let nanoseconds = (micros % 1_000_000) as u32 * 1_000;
         Ok(clocks::wall_clock::Datetime { seconds: micros / 1_000_000, nanoseconds })
     }
     fn resolution(&mut self) -> Result<clocks::wall_clock::Datetime> {

@@ -37,7 +37,8 @@ pub(super) async fn live() -> Json<Health> {
     Health::new("alive")
 }
 
-/// Whether the host can work: its databases answer, and it is not about to end.
+/// Whether the host can work: its databases answer, none of its tasks has panicked of late, and
+/// it is not about to end.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -57,6 +58,8 @@ pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Result<Json<Heal
     let (store, read_model) = tokio::join!(store, read_model);
     reasons.extend(reason("the event store", shared.api.store.database(), store));
     reasons.extend(reason("the database of the read models", shared.api.read_model.database(), read_model));
+    let unsteady = shared.api.store.tasks().unsteady().into_iter();
+    reasons.extend(unsteady.map(|task| format!("`{task}` has panicked and was begun again, see the host's log")));
     if reasons.is_empty() {
         return Ok(Health::new("ready"));
     }
@@ -95,7 +98,7 @@ mod tests {
     use crate::store::Store;
 
     #[tokio::test]
-    async fn is_not_ready_once_it_is_about_to_end() {
+    async fn is_not_ready_once_it_is_about_to_end_or_a_task_has_panicked() {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite:{}/store.sqlite", folder.path().display());
         let (database, limits) = (Database::at(&url).await.expect("a database"), Limits::default());
@@ -119,8 +122,14 @@ mod tests {
         let shared = Arc::new(Shared::new(api, shutdown.clone()));
         assert!(ready(State(Arc::clone(&shared))).await.is_ok());
         shutdown.cancel();
-        let problem = ready(State(shared)).await.expect_err("a problem");
+        let problem = ready(State(Arc::clone(&shared))).await.expect_err("a problem");
         assert_eq!(problem.status(), 503);
         assert!(problem.to_json().contains("\"reasons\":[\"the host is about to end\"]"), "{}", problem.to_json());
+        let panic = crate::task::caught(|| panic!("a lamp fell over")).expect_err("a panic");
+        let tasks = shared.api.store.tasks();
+        assert_eq!(tasks.run("tail", async {}).await, Some(()));
+        tasks.note("tail", &panic);
+        let problem = ready(State(Arc::clone(&shared))).await.expect_err("a problem").to_json();
+        assert!(problem.contains("`tail` has panicked and was begun again, see the host's log"), "{problem}");
     }
 }

@@ -3,6 +3,7 @@
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::state::Api;
@@ -80,6 +81,16 @@ impl Collector for Standing {
         ConstGauge::new(i64::from(deployments.hosts_alive())).encode(hosts)?;
         encode_plugins(&mut encoder, &deployments.plugins().get())?;
         self.encode_connections(&mut encoder)?;
+        let mut panics = encoder.encode_descriptor(
+            "panics",
+            "How often a task of the host, or one of its versions, has panicked and was begun again",
+            None,
+            MetricType::Counter,
+        )?;
+        for (task, count) in store.tasks().panics() {
+            let counter = ConstCounter::new(count);
+            counter.encode(panics.encode_family(&[("task", task)])?)?;
+        }
         let statuses = board.statuses(head);
         let mut family =
             |name: &str, help: &str, value: fn(&Status) -> f64| each(&mut encoder, &statuses, name, help, value);

@@ -59,7 +59,9 @@ impl Tail {
         let tail = Self { reader, told, place, gate: Arc::default() };
         let following = tail.clone();
         tokio::spawn(async move {
-            stop.run_until_cancelled(following.follow(poll)).await;
+            let tasks = following.reader.store().tasks();
+            let follow = async { while tasks.run("tail", following.follow(poll)).await.is_none() {} };
+            stop.run_until_cancelled(follow).await;
         });
         tail
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::change::{Changes, Keys, Rows};
 use crate::event::Batch;
-use crate::guest::{Fault, Fold, Gone, LogLine, ProjectionPlugin, Thread};
+use crate::guest::{Fault, Fold, LogLine, ProjectionPlugin, Thread};
+use crate::task::Panic;
 
 /// Starts instances. What it starts is a guest in its sandbox; benchmarks start the
 /// same code natively.
@@ -31,29 +32,29 @@ struct Slot {
 
 impl Instance {
     pub(super) fn new(name: &str, version: u32, start: Start) -> std::io::Result<Self> {
-        let thread = Thread::spawn(name, move || Slot { start, fold: None })?;
+        let thread = Thread::spawn(name, move || Slot { start: Arc::clone(&start), fold: None })?;
         Ok(Self { thread, name: name.to_owned(), version })
     }
 
     /// Starts the guest now rather than at the first batch.
-    pub(super) async fn warm(&self) -> Result<Result<(), Fault>, Gone> {
+    pub(super) async fn warm(&self) -> Result<Result<(), Fault>, Panic> {
         self.call(|_| Ok(())).await
     }
 
     /// Which rows `batch` touches, per table.
-    pub(super) async fn load(&self, batch: Arc<Batch>) -> Result<Result<Vec<Keys>, Fault>, Gone> {
+    pub(super) async fn load(&self, batch: Arc<Batch>) -> Result<Result<Vec<Keys>, Fault>, Panic> {
         self.call(move |fold| fold.load(&batch)).await
     }
 
     /// The loaded batch, folded over `rows`.
-    pub(super) async fn apply(&self, rows: Vec<Rows>) -> Result<Result<Vec<Changes>, Fault>, Gone> {
+    pub(super) async fn apply(&self, rows: Vec<Rows>) -> Result<Result<Vec<Changes>, Fault>, Panic> {
         self.call(move |fold| fold.apply(&rows)).await
     }
 
     async fn call<R: Send + 'static>(
         &self,
         call: impl FnOnce(&mut dyn Fold) -> Result<R, Fault> + Send + 'static,
-    ) -> Result<Result<R, Fault>, Gone> {
+    ) -> Result<Result<R, Fault>, Panic> {
         let (outcome, lines) = self.thread.call(move |slot| slot.call(call)).await?;
         super::log::forward(&self.name, self.version, lines);
         Ok(outcome)

@@ -6,6 +6,7 @@ mod feed;
 mod instance;
 mod leases;
 mod log;
+mod order;
 mod pages;
 mod recent;
 mod rows;
@@ -20,8 +21,8 @@ mod writer;
 
 pub use instance::{Start, sandboxed};
 pub use leases::{Granted, Leases, UnitId};
+pub use order::{Code, SwapFault};
 pub use status::{Board, PartitionStatus, Phase, Problem, Status};
 pub use supervisor::{Projections, Resources};
 pub use trial::Trial;
 pub use upcasters::{Error as UpcastersError, UpcasterSet, Upcasters};
-pub use version::{Code, SwapFault};

@@ -10,9 +10,9 @@ use tokio::sync::Notify;
 
 use super::upcasters::{UpcasterSet, Upcasters};
 use crate::event::{Batch, Checkpoint, Position, Timestamp};
-use crate::guest::Gone;
 use crate::store::{Error as StoreError, Lineage, Store};
-use crate::upcast::Poisoned;
+use crate::task::Panic;
+use crate::upcast::{Current, Poisoned};
 
 /// How long the first of several readers waits at a page for those behind it. One that
 /// is slower than that is left behind, and reads on its own.
@@ -38,7 +38,7 @@ pub(super) enum Error {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
-    Gone(#[from] Gone),
+    Panicked(#[from] Panic),
     #[error("the reader of the event store has ended")]
     Closed,
     #[error("there is no set of upcasters")]
@@ -131,8 +131,11 @@ impl Pages {
     async fn read(&self, set: &UpcasterSet, after: Checkpoint, ceiling: Position) -> Result<Arc<Page>, Error> {
         let page = self.store.page(after, ceiling).await?;
         self.shared.read.fetch_add(1, Ordering::Relaxed);
-        let (after, end) = (page.after, page.end());
-        let (events, mut poisoned) = set.run(page.events).await?;
+        let after = page.after;
+        let end = page.end();
+        let Current { events, mut poisoned, cut } = set.run(page.events).await?;
+        // If it was cut, the rest is read again, as the page after this one.
+        let end = cut.unwrap_or(end);
         poisoned.sort_by_key(|event| event.position);
         Ok(Arc::new(Page { after, end, events: Arc::new(events), poisoned, read_at: Timestamp::now() }))
     }

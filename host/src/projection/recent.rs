@@ -10,6 +10,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use crate::change::{Column, Keys, Operation};
+use crate::event::number_of;
 use crate::read_model::TableChanges;
 
 /// What is known of a row.
@@ -26,12 +27,12 @@ pub(super) enum Known<'a> {
 /// The recently written rows of one table.
 #[derive(Debug)]
 pub(super) struct Recent {
-    table: usize,
     bytes_max: usize,
     bytes: usize,
+    /// The batches that have changed this table; what others have changed is not kept with it.
     batches: VecDeque<Written>,
-    /// The number of `batches[0]`.
-    first: u64,
+    /// How many were forgotten, so that a place stays the same.
+    forgotten: usize,
     index: HashTable<Place>,
     /// Keys that were written since the version was begun; none if it was begun earlier.
     written: Option<Filter>,
@@ -39,23 +40,24 @@ pub(super) struct Recent {
 
 #[derive(Debug)]
 struct Written {
-    tables: Arc<Vec<TableChanges>>,
-    bytes: usize,
+    /// Which of the batches of all tables it is, from 0.
+    number: u64,
+    changed: Arc<TableChanges>,
 }
 
-/// Key number `key` of batch number `batch`.
+/// Key number `key` of batch number `batch` of those that have changed the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
-    batch: u64,
+    batch: usize,
     key: u32,
 }
 
 impl Recent {
     /// `filter_bytes`: for a version that is begun now, the memory to spend on knowing
     /// its keys.
-    pub(super) fn new(table: usize, bytes_max: usize, filter_bytes: Option<usize>) -> Self {
+    pub(super) fn new(bytes_max: usize, filter_bytes: Option<usize>) -> Self {
         let written = filter_bytes.map(Filter::new);
-        Self { table, bytes_max, bytes: 0, batches: VecDeque::new(), first: 0, index: HashTable::new(), written }
+        Self { bytes_max, bytes: 0, batches: VecDeque::new(), forgotten: 0, index: HashTable::new(), written }
     }
 
     /// What is known of the row of key `row` of `keys`, whose hash is `hash`.
@@ -73,26 +75,24 @@ impl Recent {
         }
     }
 
-    /// Remembers a batch, and forgets the oldest of those that are in the database:
-    /// `committed` tells how many batches are.
-    pub(super) fn add(&mut self, tables: &Arc<Vec<TableChanges>>, committed: u64) {
-        let bytes = tables[self.table].bytes();
-        self.bytes += bytes;
-        self.batches.push_back(Written { tables: Arc::clone(tables), bytes });
-        self.index_last();
-        while self.bytes > self.bytes_max && self.first < committed {
+    /// Remembers what batch number `number` has changed, and forgets the oldest of those that are
+    /// in the database: `committed` tells how many batches are.
+    pub(super) fn add(&mut self, number: u64, changed: &Arc<TableChanges>, committed: u64) {
+        if !changed.changes.is_empty() {
+            self.bytes += changed.bytes();
+            self.batches.push_back(Written { number, changed: Arc::clone(changed) });
+            self.index_last();
+        }
+        while self.bytes > self.bytes_max && self.batches.front().is_some_and(|oldest| oldest.number < committed) {
             self.forget_first();
         }
     }
 
     fn index_last(&mut self) {
-        let number = self.first + self.batches.len() as u64 - 1;
-        let Self { batches, first, index, written, table, .. } = self;
-        let changed_at = |place: Place| {
-            let batch = usize::try_from(place.batch - *first).unwrap_or(usize::MAX);
-            &batches[batch].tables[*table]
-        };
-        let changed = changed_at(Place { batch: number, key: 0 });
+        let Self { batches, forgotten, index, written, .. } = self;
+        let Some(last) = batches.len().checked_sub(1) else { return };
+        let changed_at = |place: Place| &batches[place.batch - *forgotten].changed;
+        let changed = &batches[last].changed;
         for (key, &operation) in (0_u32..).zip(&changed.changes.operations) {
             if operation == Operation::Leave {
                 continue;
@@ -101,7 +101,7 @@ impl Recent {
             if let Some(written) = written {
                 written.add(hash);
             }
-            let new = Place { batch: number, key };
+            let new = Place { batch: *forgotten + last, key };
             let same = |place: &Place| changed_at(*place).keys.same_at(place.key as usize, &changed.keys, key as usize);
             match index.find_mut(hash, same) {
                 Some(place) => *place = new,
@@ -113,21 +113,19 @@ impl Recent {
     }
 
     fn forget_first(&mut self) {
-        let Some(oldest) = self.batches.front() else { return };
-        let changed = &oldest.tables[self.table];
-        for key in 0..changed.keys.count {
-            let place = Place { batch: self.first, key: u32::try_from(key).unwrap_or(u32::MAX) };
-            if let Ok(entry) = self.index.find_entry(changed.hash(key), |&found| found == place) {
+        let Some(Written { changed, .. }) = self.batches.pop_front() else { return };
+        for key in 0..number_of(changed.keys.count) {
+            let place = Place { batch: self.forgotten, key };
+            if let Ok(entry) = self.index.find_entry(changed.hash(key as usize), |&found| found == place) {
                 entry.remove();
             }
         }
-        self.bytes -= oldest.bytes;
-        self.batches.pop_front();
-        self.first += 1;
+        self.bytes -= changed.bytes();
+        self.forgotten += 1;
     }
 
     fn changed_at(&self, place: Place) -> &TableChanges {
-        &self.batches[usize::try_from(place.batch - self.first).unwrap_or(usize::MAX)].tables[self.table]
+        &self.batches[place.batch - self.forgotten].changed
     }
 
     fn is_key(&self, place: Place, keys: &Keys, row: usize) -> bool {
@@ -153,14 +151,14 @@ impl Filter {
 
     /// The line of a key; its upper bits tell which one, the lower ones which bits of it.
     fn line(&self, hash: u64) -> usize {
-        usize::try_from(hash >> 36).unwrap_or(0) & (self.lines.len() - 1)
+        (hash >> 36) as usize & (self.lines.len() - 1)
     }
 
     /// Four bits of a line, of nine bits of the hash each: where they are, by word.
     fn bits(hash: u64) -> impl Iterator<Item = (usize, u64)> {
         (0..4).map(move |number| {
             let bit = hash >> (number * 9) & 511;
-            (usize::try_from(bit >> 6).unwrap_or(0), 1 << (bit & 63))
+            ((bit >> 6) as usize, 1 << (bit & 63))
         })
     }
 
@@ -179,6 +177,8 @@ impl Filter {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Weak;
+
     use super::*;
     use crate::change::{Cells, Changes};
 
@@ -190,13 +190,17 @@ mod tests {
         Keys { count: values.len(), columns: vec![texts(values)] }
     }
 
-    fn put(recent: &mut Recent, rows: &[(&str, Option<&str>)], committed: u64) {
+    fn changes(rows: &[(&str, Option<&str>)]) -> Arc<TableChanges> {
         let keys = keys(&rows.iter().map(|(key, _)| *key).collect::<Vec<_>>());
         let operations = rows.iter().map(|(_, value)| if value.is_some() { Operation::Put } else { Operation::Delete });
         let values: Vec<&str> = rows.iter().filter_map(|(_, value)| *value).collect();
         let changes = Changes { operations: operations.collect(), columns: vec![texts(&values)] };
         let hashes = keys.hashes();
-        recent.add(&Arc::new(vec![TableChanges::new(keys, hashes, changes, Vec::new())]), committed);
+        Arc::new(TableChanges::new(keys, hashes, changes, Vec::new()))
+    }
+
+    fn put(recent: &mut Recent, number: u64, rows: &[(&str, Option<&str>)], committed: u64) {
+        recent.add(number, &changes(rows), committed);
     }
 
     fn find(recent: &Recent, key: &str) -> String {
@@ -221,28 +225,47 @@ mod tests {
 
     #[test]
     fn knows_the_latest_row_and_what_was_never_written() {
-        let mut recent = Recent::new(0, 1 << 20, Some(1 << 10));
-        put(&mut recent, &[("a", Some("1")), ("b", None), ("c", Some("3"))], 0);
-        put(&mut recent, &[("a", Some("2")), ("c", None)], 0);
+        let mut recent = Recent::new(1 << 20, Some(1 << 10));
+        put(&mut recent, 0, &[("a", Some("1")), ("b", None), ("c", Some("3"))], 0);
+        put(&mut recent, 1, &[("a", Some("2")), ("c", None)], 0);
         assert_eq!(["a", "b", "c", "d"].map(|key| find(&recent, key)), ["\"2\"", "absent", "absent", "absent"]);
     }
 
     #[test]
     fn asks_the_database_where_an_earlier_run_may_have_written() {
-        let mut recent = Recent::new(0, 1 << 20, None);
-        put(&mut recent, &[("a", Some("1"))], 0);
+        let mut recent = Recent::new(1 << 20, None);
+        put(&mut recent, 0, &[("a", Some("1"))], 0);
         assert_eq!([find(&recent, "a"), find(&recent, "d")], ["\"1\"", "unknown"]);
     }
 
     #[test]
     fn forgets_the_oldest_batches_but_never_one_that_is_not_committed() {
-        let mut recent = Recent::new(0, 1, Some(1 << 10));
-        put(&mut recent, &[("a", Some("1")), ("b", Some("1"))], 0);
-        put(&mut recent, &[("b", Some("2"))], 0);
+        let mut recent = Recent::new(1, Some(1 << 10));
+        put(&mut recent, 0, &[("a", Some("1")), ("b", Some("1"))], 0);
+        put(&mut recent, 1, &[("b", Some("2"))], 0);
         assert_eq!([find(&recent, "a"), find(&recent, "b")], ["\"1\"", "\"2\""], "nothing is committed yet");
-        put(&mut recent, &[("c", Some("3"))], 1);
+        put(&mut recent, 2, &[("c", Some("3"))], 1);
         assert_eq!(["a", "b", "c"].map(|key| find(&recent, key)), ["unknown", "\"2\"", "\"3\""]);
-        put(&mut recent, &[("d", Some("4"))], 3);
+        // Batches that change nothing here are counted too.
+        put(&mut recent, 5, &[("d", Some("4"))], 5);
         assert_eq!(["b", "c", "d"].map(|key| find(&recent, key)), ["unknown", "unknown", "\"4\""]);
+        put(&mut recent, 6, &[], 6);
+        assert_eq!(find(&recent, "d"), "unknown");
+    }
+
+    #[test]
+    fn a_table_that_is_not_touched_keeps_nothing_of_those_that_are() {
+        const BYTES_MAX: usize = 1 << 12;
+        let mut recent = [Recent::new(BYTES_MAX, None), Recent::new(BYTES_MAX, None)];
+        let mut made = Vec::new();
+        for number in 0..10_000_u64 {
+            let key = format!("order-{number}");
+            let tables = [changes(&[(&key, Some("paid"))]), changes(&[])];
+            recent.iter_mut().zip(&tables).for_each(|(recent, changed)| recent.add(number, changed, number));
+            made.extend(tables.iter().map(Arc::downgrade));
+        }
+        let held: usize = made.iter().filter_map(Weak::upgrade).map(|changed| changed.bytes()).sum();
+        assert!((1..=BYTES_MAX).contains(&held), "{held} bytes are held");
+        assert_eq!((recent[0].bytes, recent[1].bytes, recent[1].batches.len()), (held, 0, 0));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::recent::{Known, Recent};
 use crate::change::{Column, Keys, Rows, TableDefinition, VersionId};
+use crate::guest::Fault;
 use crate::limits::Limits;
 use crate::read_model::{Error, ReadModel, TableChanges};
 
@@ -15,6 +16,8 @@ pub(super) struct RowSource {
     id: VersionId,
     tables: Vec<TableDefinition>,
     recent: Vec<Recent>,
+    /// How many batches were remembered.
+    remembered: u64,
 }
 
 /// The hashes of the keys of a batch, per table: computed once, used again for what is changed.
@@ -31,27 +34,41 @@ impl RowSource {
     ) -> Self {
         let filter_bytes = begun_now.then_some(limits.key_filter_bytes);
         let bytes_max = limits.recent_rows_bytes_max / tables.len().max(1);
-        let recent = (0..tables.len()).map(|table| Recent::new(table, bytes_max, filter_bytes)).collect();
-        Self { read_model, id, tables: tables.to_vec(), recent }
+        let recent = tables.iter().map(|_| Recent::new(bytes_max, filter_bytes)).collect();
+        Self { read_model, id, tables: tables.to_vec(), recent, remembered: 0 }
     }
 
-    /// Those of the rows with `keys` that exist, per table.
-    pub(super) async fn read(&self, keys: &[Keys]) -> Result<(Vec<Rows>, Hashes), Error> {
-        let mut all = Vec::with_capacity(keys.len());
-        let mut all_hashes = Vec::with_capacity(keys.len());
-        for ((table, recent), keys) in self.tables.iter().zip(&self.recent).zip(keys) {
+    /// The hashes of `keys`, per table.
+    ///
+    /// # Errors
+    /// If a key is named twice: of two changes of a row nobody could say which holds.
+    pub(super) fn hashes(&self, keys: &[Keys]) -> Result<Hashes, Fault> {
+        let of_table = |(table, keys): (&TableDefinition, &Keys)| {
             let hashes = keys.hashes();
+            match keys.first_twice(table, &hashes) {
+                None => Ok(hashes),
+                Some(malformed) => Err(Fault::lied(table.name.as_str(), &malformed)),
+            }
+        };
+        self.tables.iter().zip(keys).map(of_table).collect()
+    }
+
+    /// Those of the rows with `keys`, whose hashes these are, that exist, per table.
+    pub(super) async fn read(&self, keys: &[Keys], hashes: &Hashes) -> Result<Vec<Rows>, Error> {
+        let mut all = Vec::with_capacity(keys.len());
+        for (((table, recent), keys), hashes) in self.tables.iter().zip(&self.recent).zip(keys).zip(hashes) {
             let known: Vec<Known<'_>> =
                 hashes.iter().enumerate().map(|(row, &hash)| recent.find(keys, row, hash)).collect();
             all.push(self.complete(table, keys, &known).await?);
-            all_hashes.push(hashes);
         }
-        Ok((all, all_hashes))
+        Ok(all)
     }
 
     /// Remembers what a batch writes; `committed` batches are in the database already.
-    pub(super) fn remember(&mut self, tables: &Arc<Vec<TableChanges>>, committed: u64) {
-        self.recent.iter_mut().for_each(|recent| recent.add(tables, committed));
+    pub(super) fn remember(&mut self, tables: &[Arc<TableChanges>], committed: u64) {
+        let recent = self.recent.iter_mut().zip(tables);
+        recent.for_each(|(recent, changed)| recent.add(self.remembered, changed, committed));
+        self.remembered += 1;
     }
 
     async fn complete(&self, table: &TableDefinition, keys: &Keys, known: &[Known<'_>]) -> Result<Rows, Error> {

@@ -17,10 +17,11 @@ use super::status::{Board, Doing, Phase, Problem};
 use super::throttle::Throttle;
 use super::writer::Commits;
 use crate::change::{Cells, Changes, Keys, Manifest, VersionId};
-use crate::event::{Batch, Checkpoint, Position, Timestamp};
-use crate::guest::{Fault, Gone};
+use crate::event::{Batch, Checkpoint, Position, Timestamp, number_of};
+use crate::guest::Fault;
 use crate::read_model::{Commit, Error as ReadModelError, Prepared, ReadModel, TableChanges};
 use crate::route::{Partition, route};
+use crate::task::Panic;
 
 /// A checkpoint that no row goes with is written this late at the most: a projection
 /// that wants few of the events need not write for each of the others.
@@ -39,11 +40,16 @@ pub(super) enum Stop {
     Failed(Problem),
     /// Something failed that may be well again later.
     Broken(String),
+    /// The host's own code has panicked.
+    Panicked(Panic),
 }
 
 impl From<FeedError> for Stop {
     fn from(fault: FeedError) -> Self {
-        Self::Broken(fault.to_string())
+        match fault {
+            FeedError::Panicked(panic) => Self::Panicked(panic),
+            fault => Self::Broken(fault.to_string()),
+        }
     }
 }
 
@@ -53,6 +59,7 @@ impl From<ReadModelError> for Stop {
             ReadModelError::Fenced { .. } => Self::Lost,
             // To try again would not help: a name stays taken.
             ReadModelError::NameTaken { .. } => Self::Failed(problem_of(&fault)),
+            ReadModelError::Panicked(panic) => Self::Panicked(panic),
             fault => Self::Broken(fault.to_string()),
         }
     }
@@ -69,9 +76,9 @@ pub(super) fn problem_of(fault: &ReadModelError) -> Problem {
     }
 }
 
-impl From<Gone> for Stop {
-    fn from(fault: Gone) -> Self {
-        Self::Broken(fault.to_string())
+impl From<Panic> for Stop {
+    fn from(panic: Panic) -> Self {
+        Self::Panicked(panic)
     }
 }
 
@@ -231,8 +238,12 @@ impl Run {
         if let Err(fault) = self.expect_own(&keys) {
             return Ok(Err(fault));
         }
+        let hashes = match self.rows.hashes(&keys) {
+            Ok(hashes) => hashes,
+            Err(fault) => return Ok(Err(fault)),
+        };
         self.board.doing(&self.id, Doing::ReadingRows);
-        let (rows, hashes) = self.rows.read(&keys).await?;
+        let rows = self.rows.read(&keys, &hashes).await?;
         self.board.doing(&self.id, Doing::Folding);
         let existing = rows.iter().map(|rows| rows.present.clone()).collect();
         let changes = match self.instance.apply(rows).await? {
@@ -244,7 +255,7 @@ impl Run {
             return Ok(Ok(()));
         }
         self.board.doing(&self.id, Doing::WaitingToCommit);
-        let tables = Arc::new(table_changes(keys, hashes, changes, existing));
+        let tables = table_changes(keys, hashes, changes, existing);
         self.rows.remember(&tables, self.commits.done_with_rows());
         self.push(Commit { tables, checkpoint }).await?;
         Ok(Ok(()))
@@ -284,7 +295,7 @@ impl Run {
 
     async fn write_idle(&mut self) -> Result<(), ReadModelError> {
         match self.idle.take() {
-            Some((checkpoint, _)) => self.push(Commit { tables: Arc::default(), checkpoint }).await,
+            Some((checkpoint, _)) => self.push(Commit { tables: Vec::new(), checkpoint }).await,
             None => Ok(()),
         }
     }
@@ -308,9 +319,15 @@ impl Run {
     }
 }
 
-fn table_changes(keys: Vec<Keys>, hashes: Hashes, changes: Vec<Changes>, existing: Vec<Vec<u8>>) -> Vec<TableChanges> {
+fn table_changes(
+    keys: Vec<Keys>,
+    hashes: Hashes,
+    changes: Vec<Changes>,
+    existing: Vec<Vec<u8>>,
+) -> Vec<Arc<TableChanges>> {
     let tables = keys.into_iter().zip(hashes).zip(changes).zip(existing);
-    tables.map(|(((keys, hashes), changes), existing)| TableChanges::new(keys, hashes, changes, existing)).collect()
+    let of_table = |(((keys, hashes), changes), existing)| Arc::new(TableChanges::new(keys, hashes, changes, existing));
+    tables.map(of_table).collect()
 }
 
 /// Rows `rows` of `batch`; the batch itself if that is all of it.
@@ -318,8 +335,7 @@ fn part(batch: &Arc<Batch>, rows: &Range<usize>) -> Arc<Batch> {
     if rows.len() == batch.len() {
         return Arc::clone(batch);
     }
-    let numbers = rows.clone().map(|row| u32::try_from(row).unwrap_or(u32::MAX));
-    Arc::new(batch.gather(&numbers.collect::<Vec<u32>>()))
+    Arc::new(batch.gather(&rows.clone().map(number_of).collect::<Vec<u32>>()))
 }
 
 /// The first row of the events that share a position with `row`.

@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 use super::feed::Tail;
 use super::instance::{Instance, Start};
 use super::leases::Leases;
+use super::order::{Code, Order, SwapFault};
 use super::pages::Pages;
 use super::status::{Board, Doing, Observed, Phase};
 use super::upcasters::{UpcasterSet, Upcasters};
-use super::version::{Code, Order, Surroundings, SwapFault, Version};
+use super::version::{Surroundings, Version};
 use crate::change::{Digest, Manifest, VersionId};
 use crate::event::{Checkpoint, Position, Timestamp};
-use crate::guest::Gone;
 use crate::limits::Limits;
 use crate::read_model::{Error, NewOperation, Promote, ReadModel, State, VersionRecord};
 use crate::store::Store;
@@ -156,7 +156,7 @@ impl Projections {
     pub async fn swap(&self, id: &VersionId, code: Code, operation: NewOperation) -> Result<Duration, SwapFault> {
         // Started before the old one stops, so that the pause is short.
         let instance = Instance::new(id.projection.as_str(), id.version, Arc::clone(&code.start))?;
-        instance.warm().await.map_err(|Gone| SwapFault::NotRunning)??;
+        instance.warm().await??;
         let (reply, answer) = oneshot::channel();
         self.order(id, Order::Swap { code, instance, operation: Box::new(operation), reply }).await;
         answer.await.unwrap_or(Err(SwapFault::NotRunning))

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::feed::Tail;
 use super::leases::Leases;
+use super::order::Code;
 use super::run::Stop;
 use super::supervisor::Projections;
-use super::version::{Code, Surroundings, Version};
+use super::version::{Surroundings, Version};
 use super::{Board, Problem};
 use crate::change::{Manifest, VersionId};
 use crate::event::Position;
@@ -48,6 +49,7 @@ impl Projections {
             Stop::Failed(problem) => Ok(Trial::Failed(problem)),
             Stop::Drained | Stop::Lost => Err(Error::Closed),
             Stop::Broken(fault) => Err(Error::Trial { reason: fault }),
+            Stop::Panicked(panic) => Err(panic.into()),
         }
     }
 }

@@ -5,10 +5,11 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::change::{Digest, Upcasted};
+use crate::change::{Digest, Upcasted, UpcasterManifest};
 use crate::event::{Batch, Position};
-use crate::guest::{Fault, Gone, GuestUpcaster, Thread, UpcasterPlugin};
-use crate::upcast::{Chain, Clash, Poisoned, Refused, Upcast};
+use crate::guest::{Fault, GuestUpcaster, Thread, UpcasterPlugin};
+use crate::task::Panic;
+use crate::upcast::{Chain, Clash, Current, Refused, Steps, Upcast};
 
 /// All sets of upcasters that are in use. Cheap to clone; what is installed in one
 /// clone is there for all.
@@ -43,16 +44,20 @@ impl UpcasterSet {
     /// Puts `plugins` together.
     ///
     /// # Errors
-    /// If two take the same, or events would be upcast for ever.
+    /// If two take the same, or events would be upcast for ever or in too many steps.
     pub fn new(number: u32, effective_after: Position, plugins: Vec<(Digest, UpcasterPlugin)>) -> Result<Self, Error> {
         let (digests, plugins): (Vec<Digest>, Vec<UpcasterPlugin>) = plugins.into_iter().unzip();
-        let sandboxed = |plugin: UpcasterPlugin| {
-            let manifest = Arc::clone(&plugin.manifest);
-            (manifest, Box::new(Sandboxed { plugin, guest: None }) as Box<dyn Upcast>)
+        let Some(limits) = plugins.first().map(|plugin| plugin.limits().clone()) else {
+            return Ok(Self { number, effective_after, digests, thread: None });
         };
-        let chain = Chain::new(plugins.into_iter().map(sandboxed).collect())?;
-        let thread = if chain.is_empty() { None } else { Some(Arc::new(Thread::spawn("upcasters", move || chain)?)) };
-        Ok(Self { number, effective_after, digests, thread })
+        let manifests: Vec<&UpcasterManifest> = plugins.iter().map(|plugin| &*plugin.manifest).collect();
+        let steps = Arc::new(Steps::of(&manifests, &limits)?);
+        let sandboxed = |plugin: &UpcasterPlugin| {
+            let upcaster = Sandboxed { plugin: plugin.clone(), guest: None };
+            (Arc::clone(&plugin.manifest), Box::new(upcaster) as Box<dyn Upcast>)
+        };
+        let make = move || Chain::new(plugins.iter().map(sandboxed).collect(), Arc::clone(&steps), &limits);
+        Ok(Self { number, effective_after, digests, thread: Some(Arc::new(Thread::spawn("upcasters", make)?)) })
     }
 
     /// The same upcasters under a number, from a position on.
@@ -61,13 +66,13 @@ impl UpcasterSet {
         Self { number, effective_after, ..self }
     }
 
-    /// Makes all of `batch` current.
+    /// Makes `batch` current, or as much of it as there is room for.
     ///
     /// # Errors
-    /// If the thread of the upcasters has ended.
-    pub async fn run(&self, batch: Batch) -> Result<(Batch, Vec<Poisoned>), Gone> {
+    /// If an upcaster has panicked on the host's side. The next call begins with new ones.
+    pub async fn run(&self, batch: Batch) -> Result<Current, Panic> {
         match &self.thread {
-            None => Ok((batch, Vec::new())),
+            None => Ok(Current { events: batch, ..Current::default() }),
             Some(thread) => thread.call(move |chain| chain.run(batch)).await,
         }
     }
@@ -183,6 +188,68 @@ fn refused(fault: &Fault) -> Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::change::Step;
+    use crate::event::EventType;
+    use crate::limits::Limits;
+
+    /// Gives events back as they are; one of type `Bad` makes it panic.
+    struct Native;
+
+    impl Upcast for Native {
+        fn upcast(&mut self, batch: Batch) -> Result<Upcasted, Refused> {
+            assert!(batch.types.iter().all(|known| known.name.as_ref() != "Bad"), "a lamp fell over");
+            let (counts, types) = (vec![1; batch.len()], vec![good(2)]);
+            Ok(Upcasted { counts, types, type_codes: vec![0; batch.len()], data: batch.data })
+        }
+    }
+
+    fn good(version: u32) -> EventType {
+        EventType { name: "Good".into(), version }
+    }
+
+    fn event(known: EventType) -> Batch {
+        Batch {
+            positions: vec![1],
+            indexes: vec![0],
+            ids: vec![0; 16],
+            types: vec![known],
+            type_codes: vec![0],
+            aggregate_types: vec!["A".to_owned()],
+            aggregate_type_codes: vec![0],
+            aggregate_versions: vec![1],
+            timestamps: vec![0],
+            data: ["{}"].into_iter().collect(),
+            aggregate_ids: ["a"].into_iter().collect(),
+            user_ids: [""].into_iter().collect(),
+            correlation_ids: [""].into_iter().collect(),
+            causation_ids: [""].into_iter().collect(),
+            metadata: [""].into_iter().collect(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_told_and_the_next_page_is_made_current_all_the_same() {
+        let bad = EventType { name: "Bad".into(), version: 1 };
+        let step = |takes| Step { takes, gives: vec![good(2)] };
+        let manifest = Arc::new(UpcasterManifest {
+            sdk: String::new(),
+            name: "native".parse().expect("a name"),
+            version: 1,
+            steps: vec![step(bad.clone()), step(good(1))],
+        });
+        let steps = Arc::new(Steps::of(&[&manifest], &Limits::default()).expect("steps"));
+        let make = move || {
+            let upcaster: Box<dyn Upcast> = Box::new(Native);
+            Chain::new(vec![(Arc::clone(&manifest), upcaster)], Arc::clone(&steps), &Limits::default())
+        };
+        let thread = Thread::spawn("upcasters", make).expect("a thread");
+        let (number, effective_after, digests) = (1, Position::START, Vec::new());
+        let set = UpcasterSet { number, effective_after, digests, thread: Some(Arc::new(thread)) };
+        let panic = set.run(event(bad)).await.expect_err("a panic");
+        assert!(panic.to_string().ends_with("a lamp fell over"), "{panic}");
+        let current = set.run(event(good(1))).await.expect("no panic");
+        assert_eq!((current.events.event_type(0), current.poisoned.len()), (&good(2), 0));
+    }
 
     #[test]
     fn a_later_set_takes_over_at_its_position_for_those_that_were_begun_before() {

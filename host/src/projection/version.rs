@@ -9,21 +9,22 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::feed::{Feed, Tail};
-use super::instance::{Instance, Start};
+use super::instance::Instance;
 use super::leases::Leases;
+use super::order::{Code, Order, SwapFault};
 use super::pages::Pages;
 use super::rows::RowSource;
 use super::run::{Run, Stop, history_changed, problem_of};
 use super::status::{Board, Phase, Problem};
 use super::throttle::Throttle;
 use super::writer::Commits;
-use crate::change::{Digest, Manifest, VersionId};
+use crate::change::VersionId;
 use crate::database::Outage;
-use crate::event::{Checkpoint, Position, Timestamp};
-use crate::guest::Fault;
+use crate::event::{Position, Timestamp, number_of};
 use crate::limits::Limits;
-use crate::read_model::{Error, NewOperation, Prepared, ReadModel, State, VersionRecord};
+use crate::read_model::{Error, Prepared, ReadModel, State, VersionRecord};
 use crate::route::Partition;
+use crate::task::{Panic, Tasks};
 
 /// How long to wait before trying again: first and last, doubling in between.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
@@ -31,66 +32,6 @@ const RETRY_LAST: Duration = Duration::from_secs(2);
 
 /// How long is waited for other hosts, before it is looked again how far they have come.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-
-/// What folds the events of a version. Cheap to clone.
-#[derive(Clone)]
-pub struct Code {
-    pub manifest: Arc<Manifest>,
-    pub digest: Digest,
-    pub start: Start,
-}
-
-impl std::fmt::Debug for Code {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Code").field("digest", &self.digest).finish_non_exhaustive()
-    }
-}
-
-/// Why other code can't take over.
-#[derive(Debug, thiserror::Error)]
-pub enum SwapFault {
-    #[error("it does not start: {0}")]
-    Start(#[from] Fault),
-    #[error(transparent)]
-    ReadModel(#[from] Error),
-    #[error("the version does not run in this host")]
-    NotRunning,
-    #[error("no thread for the guest: {0}")]
-    Thread(#[from] std::io::Error),
-}
-
-/// What a running version is told.
-#[derive(Debug)]
-pub(super) enum Order {
-    /// Let other code go on, and say how long nothing was folded.
-    Swap {
-        code: Code,
-        instance: Instance,
-        operation: Box<NewOperation>,
-        reply: oneshot::Sender<Result<Duration, SwapFault>>,
-    },
-    /// Stop until told to go on.
-    Pause {
-        reply: oneshot::Sender<()>,
-    },
-    Resume,
-    /// Go on with other code, as another host has recorded.
-    Replace {
-        code: Code,
-    },
-    /// Stand at an earlier position, with the rows as they are.
-    Rewind {
-        to: Checkpoint,
-        operation: Box<NewOperation>,
-        reply: oneshot::Sender<Result<(), Error>>,
-    },
-    /// Fold the rest of the history in so many partitions.
-    Repartition {
-        count: u32,
-    },
-    /// Run no more.
-    End,
-}
 
 /// What all versions share.
 #[derive(Clone, Debug)]
@@ -103,6 +44,12 @@ pub(super) struct Surroundings {
     pub(super) ready: mpsc::UnboundedSender<VersionId>,
     pub(super) leases: Leases,
     pub(super) stop: CancellationToken,
+}
+
+impl Surroundings {
+    fn tasks(&self) -> &Tasks {
+        self.pages.store().tasks()
+    }
 }
 
 /// One version, as long as this host runs it.
@@ -143,11 +90,12 @@ impl Version {
 
     /// Runs until told to end, or until the host ends.
     pub(super) async fn live(mut self, mut orders: mpsc::Receiver<Order>) {
+        let (tasks, task) = (self.around.tasks().clone(), self.task());
         loop {
             let interrupt = self.around.stop.child_token();
             let before = self.around.board.position(&self.id);
             let (stopped, order) = {
-                let running = self.run(&interrupt);
+                let running = tasks.watch(&task, self.run(&interrupt));
                 tokio::pin!(running);
                 tokio::select! {
                     stopped = &mut running => (stopped, None),
@@ -159,7 +107,7 @@ impl Version {
                     }
                 }
             };
-            match stopped {
+            match stopped.unwrap_or_else(Stop::Panicked) {
                 // The next round goes on with what is left.
                 Stop::Drained | Stop::Reached => {}
                 Stop::Lost if self.around.leases.is_shared() => {
@@ -185,13 +133,10 @@ impl Version {
                     self.set_phase(Phase::Failed, Some(problem));
                 }
                 Stop::Broken(fault) => {
-                    let came_further = self.around.board.position(&self.id) > before;
-                    let pause = if came_further { RETRY_FIRST } else { self.pause };
                     self.outage.failed(&fault);
-                    self.set_phase(Phase::Retrying, Some(broken(fault)));
-                    self.retry_after = Some(pause);
-                    self.pause = (pause * 2).min(RETRY_LAST);
+                    self.retry("unavailable", fault, before);
                 }
+                Stop::Panicked(panic) => self.has_panicked(&panic, before),
             }
             if self.around.stop.is_cancelled() {
                 if self.resting.is_none() {
@@ -202,9 +147,34 @@ impl Version {
             match order {
                 None => {}
                 Some((Order::End, _)) => return,
-                Some((order, since)) => self.obey(order, since).await,
+                Some((order, since)) => {
+                    // Whoever waits for a reply sees that there is none.
+                    if let Err(panic) = tasks.watch(&task, self.obey(order, since)).await {
+                        self.has_panicked(&panic, before);
+                    }
+                }
             }
         }
+    }
+
+    /// Lets it run again after a pause, which is longer the more often it failed at `before`.
+    fn retry(&mut self, code: &str, message: String, before: Option<Position>) {
+        let came_further = self.around.board.position(&self.id) > before;
+        let pause = if came_further { RETRY_FIRST } else { self.pause };
+        let (position, event_id, since) = (None, None, Timestamp::now());
+        self.set_phase(Phase::Retrying, Some(Problem { code: code.to_owned(), message, position, event_id, since }));
+        self.retry_after = Some(pause);
+        self.pause = (pause * 2).min(RETRY_LAST);
+    }
+
+    fn has_panicked(&mut self, panic: &Panic, before: Option<Position>) {
+        self.around.tasks().note(&self.task(), panic);
+        self.retry(Panic::CODE, panic.to_string(), before);
+    }
+
+    /// What it is called among the host's tasks.
+    fn task(&self) -> String {
+        format!("projection {}", self.id)
     }
 
     async fn obey(&mut self, order: Order, since: Instant) {
@@ -294,7 +264,7 @@ impl Version {
             return Ok(Stop::Drained);
         }
         self.show(&record);
-        let count = u32::try_from(record.checkpoints.len()).unwrap_or(u32::MAX);
+        let count = number_of(record.checkpoints.len());
         if record.as_of.is_some_and(|end| record.checkpoints.iter().all(|checkpoint| checkpoint.position >= end)) {
             // Killed before they were put together, they still are several.
             if count > 1 {
@@ -342,7 +312,7 @@ impl Version {
         interrupt: &CancellationToken,
     ) -> Result<Stop, Error> {
         let interrupt = interrupt.child_token();
-        let count = u32::try_from(record.checkpoints.len()).unwrap_or(u32::MAX);
+        let count = number_of(record.checkpoints.len());
         let mut granted = self.around.leases.watch();
         let wanted = granted.borrow_and_update().of(&self.id, count);
         // It may have rested, or waited, when it was to hand over.
@@ -393,7 +363,7 @@ impl Version {
                     continue;
                 }
             };
-            let stopped = stopped.unwrap_or_else(|fault| Stop::Broken(format!("a partition has panicked: {fault}")));
+            let stopped = stopped.unwrap_or_else(|fault| Stop::Panicked(fault.into()));
             if !matches!(stopped, Stop::Reached) {
                 interrupt.cancel();
             }
@@ -496,12 +466,9 @@ fn graver(one: Stop, other: Stop) -> Stop {
         Stop::Reached => 0,
         Stop::Drained => 1,
         Stop::Broken(_) => 2,
-        Stop::Lost => 3,
-        Stop::Failed(_) => 4,
+        Stop::Panicked(_) => 3,
+        Stop::Lost => 4,
+        Stop::Failed(_) => 5,
     };
     if rank(&other) > rank(&one) { other } else { one }
-}
-
-fn broken(message: String) -> Problem {
-    Problem { code: "unavailable".to_owned(), message, position: None, event_id: None, since: Timestamp::now() }
 }

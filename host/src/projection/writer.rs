@@ -13,12 +13,16 @@ use tokio::task::JoinHandle;
 
 use super::status::Board;
 use crate::change::VersionId;
-use crate::event::Position;
+use crate::event::{Position, number_of};
 use crate::limits::Limits;
-use crate::read_model::{Commit, Error, TableChanges, Writer};
+use crate::read_model::{Commit, Error, Writer};
+use crate::task::Panic;
 
 /// What waits to be written is counted in pieces of so many bytes.
 const PIECE_BYTES: usize = 1 << 10;
+
+/// There is never room for more pieces: 4 TiB.
+const PIECES_MAX: usize = u32::MAX as usize;
 
 /// How long a commit waits at the most for those that are about to come.
 const GATHERING_MAX: Duration = Duration::from_millis(100);
@@ -59,7 +63,7 @@ impl Commits {
     pub(super) fn start(writer: Writer, board: Board, of: (VersionId, u32), limits: &Limits) -> Self {
         let (sender, orders) = mpsc::channel(writer.commits_at_once());
         let done = Arc::new(Done::default());
-        let room_max = (limits.waiting_rows_bytes_max / PIECE_BYTES).clamp(1, Semaphore::MAX_PERMITS);
+        let room_max = (limits.waiting_rows_bytes_max / PIECE_BYTES).clamp(1, PIECES_MAX);
         let room = Arc::new(Semaphore::new(room_max));
         let orders = Orders { orders, at_once: writer.commits_at_once(), room: Arc::clone(&room), room_max };
         let task = tokio::spawn(write(writer, orders, board, of, Arc::clone(&done)));
@@ -90,8 +94,8 @@ impl Commits {
     /// # Errors
     /// Why an earlier one failed.
     pub(super) async fn push(&mut self, commit: Commit, is_followed: bool) -> Result<(), Error> {
-        let bytes = commit.tables.iter().map(TableChanges::bytes).sum::<usize>();
-        let pieces = u32::try_from(bytes.div_ceil(PIECE_BYTES).min(self.room_max)).unwrap_or(u32::MAX);
+        let bytes = commit.tables.iter().map(|changed| changed.bytes()).sum::<usize>();
+        let pieces = number_of(bytes.div_ceil(PIECE_BYTES).min(self.room_max));
         let room = tokio::select! {
             biased;
             // Nobody closes it.
@@ -139,7 +143,7 @@ impl Commits {
     pub(super) async fn finish(&mut self) -> Result<(), Error> {
         self.sender = None;
         match self.task.take() {
-            Some(task) => task.await.unwrap_or(Err(Error::Closed)),
+            Some(task) => task.await.unwrap_or_else(|fault| Err(Panic::from(fault).into())),
             None => Ok(()),
         }
     }
@@ -247,7 +251,7 @@ mod tests {
     };
     use crate::database::{Database, Durability};
     use crate::event::Checkpoint;
-    use crate::read_model::ReadModel;
+    use crate::read_model::{ReadModel, TableChanges};
 
     /// How often a writer ends while it is asked. In few rounds both fall together: without a
     /// look at its end, the first one of a run to hang was number 11,641.
@@ -273,7 +277,7 @@ mod tests {
         let column = || vec![Column { nulls: Vec::new(), cells: Cells::Integers(vec![1]) }];
         let keys = Keys { count: 1, columns: column() };
         let (hashes, changes) = (keys.hashes(), Changes { operations: vec![Operation::Put], columns: column() });
-        let tables = Arc::new(vec![TableChanges::new(keys, hashes, changes, Vec::new())]);
+        let tables = vec![Arc::new(TableChanges::new(keys, hashes, changes, Vec::new()))];
         Commit { tables, checkpoint: Checkpoint { position: Position(position), last_event: None } }
     }
 

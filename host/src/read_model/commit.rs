@@ -70,14 +70,15 @@ impl TableChanges {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let columns = self.keys.columns.iter().chain(&self.changes.columns);
-        columns.map(Column::bytes).sum::<usize>() + self.hashes.len() * 32
+        let columns: usize = columns.map(|column| size_of::<Column>() + column.bytes()).sum();
+        size_of::<Self>() + columns + self.hashes.len() * 32
     }
 }
 
 /// What one batch changes: per table, in the order of the manifest, and the checkpoint.
 #[derive(Clone, Debug)]
 pub struct Commit {
-    pub tables: Arc<Vec<TableChanges>>,
+    pub tables: Vec<Arc<TableChanges>>,
     pub checkpoint: Checkpoint,
 }
 

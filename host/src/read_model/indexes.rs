@@ -7,6 +7,7 @@ use super::ddl::{Index, create_indexes};
 use super::{Error, ReadModel};
 use crate::change::{TableDefinition, VersionId};
 use crate::database::{Database, Dialect, Durability, Session, query};
+use crate::task::Panic;
 
 /// Indexes that are made at once on PostgreSQL: several of the server's processes may sort for an
 /// index, but one writes it.
@@ -33,7 +34,7 @@ impl ReadModel {
                 making.spawn(make(self.database.clone(), statement));
             }
             match making.join_next().await {
-                Some(made) => made.unwrap_or(Err(Error::Closed))?,
+                Some(made) => made.unwrap_or_else(|fault| Err(Panic::from(fault).into()))?,
                 None => return Ok(()),
             }
         }

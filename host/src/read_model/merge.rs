@@ -39,7 +39,8 @@ impl<'a> Row<'a> {
 impl<'a> Merged<'a> {
     /// What `commits`, which come one after the other, make of table number `table`.
     pub(super) fn of(commits: &'a [Commit], table: usize) -> Self {
-        let batches: Vec<&TableChanges> = commits.iter().filter_map(|commit| commit.tables.get(table)).collect();
+        let batches: Vec<&TableChanges> =
+            commits.iter().filter_map(|commit| commit.tables.get(table).map(|changed| &**changed)).collect();
         let places = places(&batches);
         let operation = |place: &Place| batches[place.batch as usize].changes.operations[place.key as usize];
         let (puts, deletes) = places.into_iter().partition(|place| operation(place) == Operation::Put);
@@ -124,7 +125,7 @@ mod tests {
         let changes = Changes { operations, columns: vec![value] };
         let hashes = keys.hashes();
         let checkpoint = Checkpoint { position: Position(1), last_event: None };
-        Commit { tables: Arc::new(vec![TableChanges::new(keys, hashes, changes, existing)]), checkpoint }
+        Commit { tables: vec![Arc::new(TableChanges::new(keys, hashes, changes, existing))], checkpoint }
     }
 
     fn told(merged: &Merged<'_>) -> String {
@@ -159,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_alone_goes_with_what_is_written() {
-        let alone = Commit { tables: Arc::default(), checkpoint: Checkpoint::default() };
+        let alone = Commit { tables: Vec::new(), checkpoint: Checkpoint::default() };
         assert_eq!(told(&Merged::of(&[commit("a=1"), alone.clone()], 0)), "a=1");
         assert_eq!(told(&Merged::of(&[alone], 0)), "");
         assert_eq!(told(&Merged::of(&[], 0)), "");

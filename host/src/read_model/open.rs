@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::change::{Name, VersionId};
 use crate::database::{Concern, Database, Dialect, Error as DatabaseError, Tables, is_lost, query};
+use crate::task::Panic;
 
 macro_rules! migration {
     ($number:literal, $name:literal, $file:literal) => {
@@ -50,6 +51,8 @@ pub enum Error {
     Database(#[from] sqlx::Error),
     #[error("the writer of the read models has ended")]
     Closed,
+    #[error(transparent)]
+    Panicked(#[from] Panic),
     #[error("projection {id}: another host has taken it over, so nothing more is written here")]
     Fenced { id: VersionId },
     #[error(
@@ -107,6 +110,7 @@ impl Error {
             Self::ViewBusy { .. } => "view_busy",
             Self::UnknownVersion { .. } => "unknown_version",
             Self::Live { .. } => "version_live",
+            Self::Panicked(_) => Panic::CODE,
             _ => "unavailable",
         }
     }

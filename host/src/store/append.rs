@@ -161,9 +161,12 @@ impl Store {
             at: Timestamp::now(),
             since: Instant::now(),
         };
+        let event_ids = append.event_ids.clone();
         let (reply, answer) = oneshot::channel();
         self.appends.send(Request::Append { append, reply }).await.map_err(|_| Error::Closed)?;
-        answer.await.map_err(|_| Error::Closed)?
+        // Whoever was to answer has panicked, with this in hand.
+        let unknown = |_| Error::Unknown { reason: "the host panicked meanwhile".to_owned(), event_ids };
+        answer.await.map_err(unknown)?
     }
 }
 

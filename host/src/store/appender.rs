@@ -78,7 +78,9 @@ impl Appender {
         Self { database, head, outage, complaints, writer: None }
     }
 
-    pub(super) async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+    pub(super) async fn run(&mut self, requests: &mut mpsc::Receiver<Request>) {
+        // Begun again after a panic, it is not to go on amid what that left.
+        self.writer = None;
         let mut waiting = Vec::with_capacity(APPENDS_PER_COMMIT);
         loop {
             let received = requests.recv_many(&mut waiting, APPENDS_PER_COMMIT);

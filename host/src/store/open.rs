@@ -1,6 +1,6 @@
 //! The store as a whole, and its one writer.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -13,6 +13,7 @@ use super::{Error, Hold, Lineage};
 use crate::database::{Concern, Database, Error as DatabaseError, Tables, query};
 use crate::event::{Checkpoint, Position};
 use crate::limits::Limits;
+use crate::task::Tasks;
 
 pub(super) const CONCERN: Concern = Concern {
     name: "event store",
@@ -44,6 +45,7 @@ pub struct Store {
     pub(super) head: Arc<Head>,
     pub(super) limits: Limits,
     pub(super) page_size: Arc<PageSize>,
+    tasks: Tasks,
 }
 
 impl Store {
@@ -62,10 +64,17 @@ impl Store {
         database.remember(CONCERN.mark).await.map_err(|fault| DatabaseError::open(database.name(), fault))?;
         let head = Arc::new(Head::open(database).await.map_err(fault)?);
         let (appends, requests) = mpsc::channel(APPENDS_WAITING);
-        tokio::spawn(Appender::new(database.clone(), Arc::clone(&head)).run(requests));
-        tokio::spawn(super::head::listen(database.clone(), Arc::downgrade(&head)));
+        let tasks = Tasks::default();
+        tokio::spawn(append(tasks.clone(), Appender::new(database.clone(), Arc::clone(&head)), requests));
+        tokio::spawn(listen(tasks.clone(), database.clone(), Arc::downgrade(&head)));
         let page_size = Arc::new(PageSize::at_most(limits.batch_events_max));
-        Ok(Self { database: database.clone(), appends, head, limits: limits.clone(), page_size })
+        Ok(Self { database: database.clone(), appends, head, limits: limits.clone(), page_size, tasks })
+    }
+
+    /// What must not end while the store is used: its own tasks, and those of whoever works on it.
+    #[must_use]
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
     }
 
     /// How the tables of a store in `database` stand, and its last position; writes nothing.
@@ -143,4 +152,14 @@ impl Store {
     pub fn database(&self) -> &Database {
         &self.database
     }
+}
+
+/// Appends, until nobody can ask for it any more.
+async fn append(tasks: Tasks, mut appender: Appender, mut requests: mpsc::Receiver<Request>) {
+    while tasks.run("appends", appender.run(&mut requests)).await.is_none() {}
+}
+
+/// Hears of appends of others, as long as the store is used.
+async fn listen(tasks: Tasks, database: Database, head: Weak<Head>) {
+    while tasks.run("news of appends", super::head::listen(database.clone(), Weak::clone(&head))).await.is_none() {}
 }

@@ -114,7 +114,7 @@ async fn prepare(host: &Host) {
         Changes { operations: vec![Operation::Put; 3], columns: vec![column(Cells::Integers(vec![1, 2, 1]))] };
     let hashes = keys.hashes();
     let lines = TableChanges::new(keys, hashes, changes, Vec::new());
-    let commit = Commit { tables: Arc::new(vec![lines]), checkpoint: Checkpoint::default() };
+    let commit = Commit { tables: vec![Arc::new(lines)], checkpoint: Checkpoint::default() };
     writer.commit(&[commit]).await.expect("committed");
 }
 

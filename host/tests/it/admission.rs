@@ -11,6 +11,7 @@ use fantascope::change::{ColumnDefinition, ColumnType, Digest, Manifest, Name, S
 use fantascope::guest::{Refusal, Sandbox};
 use fantascope::limits::Limits;
 use fantascope::read_model::{Error, ReadModel};
+use fantascope::task::Tasks;
 
 use crate::guests::guest;
 use crate::place::Place;
@@ -44,7 +45,8 @@ fn entries(folder: &Path, sandbox: &Sandbox) -> Vec<(String, String, String)> {
 
 fn watch(folder: &Path) -> WatchSettings {
     let (settle, rescan) = (Duration::from_millis(10), Duration::from_secs(5));
-    WatchSettings { folder: folder.to_owned(), settle, rescan, plugin_bytes_max: PLUGIN_BYTES_MAX }
+    let (plugin_bytes_max, tasks) = (PLUGIN_BYTES_MAX, Tasks::default());
+    WatchSettings { folder: folder.to_owned(), settle, rescan, plugin_bytes_max, tasks }
 }
 
 #[test]

@@ -54,7 +54,7 @@ async fn floats_survive_a_restart_exactly() {
         let read_model = ReadModel::open(&place.database().await).await.unwrap();
         let prepared = read_model.prepare(&manifest, Digest([0; 32])).await.unwrap();
         let mut writer = read_model.writer(&prepared, &manifest.tables);
-        let tables = Arc::new(vec![TableChanges::new(keys.clone(), keys.hashes(), changes, Vec::new())]);
+        let tables = vec![Arc::new(TableChanges::new(keys.clone(), keys.hashes(), changes, Vec::new()))];
         let checkpoint = Checkpoint { position: Position(1), last_event: None };
         writer.commit(&[Commit { tables, checkpoint }]).await.unwrap();
         prepared.id

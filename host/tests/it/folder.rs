@@ -24,6 +24,7 @@ impl Followed {
             settle: Duration::from_millis(20),
             rescan: Duration::from_millis(500),
             plugin_bytes_max: 1 << 20,
+            tasks: stage.store.tasks().clone(),
         };
         let (watch, found) = Watch::open(settings).unwrap();
         stage.deployments.deploy_folder(found).await.unwrap();

@@ -77,11 +77,11 @@ async fn one_that_never_returns() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_talks_without_end_is_cut_short_and_goes_on() {
     let place = Place::with(limits());
-    History::of_types(&["Good", "Chatter", "Good"]).import(&place.store().await).await;
+    History::of_types(&["Good", "Chatter", "Newlines", "Good"]).import(&place.store().await).await;
     let host = place.run(&["hostile"]).await;
     let status = host.status("hostile");
     assert_eq!(status.error.map(|problem| problem.message), None);
-    assert_eq!((status.position, host.rows("hostile", "deeds").await.len()), (Position(3), 3));
+    assert_eq!((status.position, host.rows("hostile", "deeds").await.len()), (Position(4), 4));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,7 @@ const LIES: &[(&str, &str)] = &[
     ("KeysBeyondTheText", "table `facts`, column `id`: the ends do not fit the text"),
     ("KeysWithoutAll", "table `facts`, column `id`: the ends do not fit the text"),
     ("KeysInsideACharacter", "table `facts`, column `id`: the ends do not fit the text"),
+    ("KeyTwice", "table `facts`, column `id`: the key \"fact-2\" is named twice, in rows 0 and 1"),
     ("ChangesOfNoTable", "it speaks of 0 tables, its manifest of 1"),
     ("ChangesOfTwoTables", "it speaks of 2 tables, its manifest of 1"),
     ("OperationNine", "table `facts`: there is no operation 9"),

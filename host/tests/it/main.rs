@@ -31,6 +31,7 @@ mod lies;
 mod lost;
 mod outage;
 mod pages;
+mod panics;
 mod place;
 mod promotion;
 mod refusals;

@@ -94,9 +94,9 @@ impl Side {
             let hashes = keys.hashes();
             keys.check(table).unwrap();
             changes.check(table, count).unwrap();
-            TableChanges::new(keys, hashes, changes, if are_new { vec![0; count] } else { Vec::new() })
+            Arc::new(TableChanges::new(keys, hashes, changes, if are_new { vec![0; count] } else { Vec::new() }))
         };
-        let tables = Arc::new(columns.into_iter().zip(&self.tables).map(changes).collect());
+        let tables = columns.into_iter().zip(&self.tables).map(changes).collect();
         Commit { tables, checkpoint: Checkpoint { position: Position(position), last_event: None } }
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// The modules of the host, lowest first. A module imports from lower levels only.
 const LEVELS: &[&[&str]] = &[
-    &["limits", "event", "change"],
+    &["limits", "task", "event", "change"],
     &["database", "store", "read_model", "guest", "upcast", "route"],
     &["projection"],
     &["catalogue"],

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use fantascope::catalogue::{Change, Watch, WatchSettings};
+use fantascope::task::Tasks;
 
 const SETTLE: Duration = Duration::from_millis(60);
 const BYTES_MAX: usize = 1 << 16;
@@ -23,7 +24,8 @@ const TRIES: usize = 10;
 
 fn settings(folder: &Path) -> WatchSettings {
     let rescan = Duration::from_secs(1);
-    WatchSettings { folder: folder.to_owned(), settle: SETTLE, rescan, plugin_bytes_max: BYTES_MAX }
+    let (plugin_bytes_max, tasks) = (BYTES_MAX, Tasks::default());
+    WatchSettings { folder: folder.to_owned(), settle: SETTLE, rescan, plugin_bytes_max, tasks }
 }
 
 /// A folder that is watched, and what was told of it.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher as _;
+use std::io::Write as _;
 use std::time::{Duration, SystemTime};
 
 use fantascope_sdk::prelude::*;
@@ -30,6 +31,7 @@ impl Fold for Deed {
             "Wait" => wait(),
             "Exit" => std::process::exit(3),
             "Chatter" => chatter(),
+            "Newlines" => newlines(),
             "Dice" => dice(),
             _ => return Ok(()),
         };
@@ -71,6 +73,12 @@ fn chatter() -> String {
         eprintln!("{}", "long ".repeat(2_000));
     }
     "chatted".to_owned()
+}
+
+fn newlines() -> String {
+    let part = vec![b'\n'; 64 << 10];
+    let written: Vec<bool> = (0..256).map(|_| std::io::stdout().write_all(&part).is_ok()).collect();
+    format!("printed: {}", written.iter().all(|&is_ok| is_ok))
 }
 
 /// Everything that is different each time, were it not for the host.

@@ -42,7 +42,8 @@ impl ProjectionGuest for Liar {
         let lie = batch.type_codes.iter().map(name).find(|name| name != "Truth").unwrap_or_default();
         let mut keys = vec![table::keys(&batch.positions)];
         lies::in_keys(&lie, &mut keys);
-        LOADED.set(Loaded { lie, rows: batch.positions.len() });
+        let rows = keys.first().map_or(0, |keys| keys.count as usize);
+        LOADED.set(Loaded { lie, rows });
         Ok(keys)
     }
 

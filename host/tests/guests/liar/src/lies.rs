@@ -15,6 +15,10 @@ pub(crate) fn in_keys(lie: &str, keys: &mut Vec<Keys>) {
         "KeysNull" => keys[0].columns[0].nulls = vec![1],
         "KeysBeyondTheText" => with_texts(&mut keys[0].columns[0], |texts| texts.ends[0] = u32::MAX),
         "KeysWithoutAll" => with_texts(&mut keys[0].columns[0], |texts| move_last_end(texts, -1)),
+        "KeyTwice" => {
+            keys[0].count += 1;
+            with_texts(&mut keys[0].columns[0], repeat_last);
+        }
         "KeysInsideACharacter" => {
             keys[0].count = 2;
             with_texts(&mut keys[0].columns[0], |texts| *texts = Texts { joined: "ä".to_owned(), ends: vec![1, 2] });
@@ -70,6 +74,12 @@ fn move_last_end(texts: &mut Texts, by: i32) {
     if let Some(end) = texts.ends.last_mut() {
         *end = end.saturating_add_signed(by);
     }
+}
+
+fn repeat_last(texts: &mut Texts) {
+    let before = texts.ends.iter().nth_back(1).copied().unwrap_or(0) as usize;
+    texts.joined.extend_from_within(before..);
+    texts.ends.extend(u32::try_from(texts.joined.len()));
 }
 
 fn text(text: &str) -> Column {

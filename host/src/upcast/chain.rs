@@ -1,14 +1,15 @@
-//! Upcasting: old events become current ones before anybody sees them, in chains.
-//!
-//! Level 1: batch in, batch out; no I/O.
+//! Upcasters put together: they work on a batch until all of it is current.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::growth::{Fit, Part, bytes_of, fit};
+use super::steps::Steps;
 use crate::change::{Upcasted, UpcasterManifest};
-use crate::event::{Batch, EventType, Position};
+use crate::event::{Batch, Checkpoint, EventType, Position, number_of};
+use crate::limits::Limits;
 
 /// Something that upcasts a batch by one step per event.
 pub trait Upcast: Send {
@@ -43,101 +44,131 @@ pub struct Poisoned {
     pub message: String,
 }
 
-/// Upcasters that cannot work together.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Clash {
-    #[error("upcasters `{first}` and `{second}` both take {event_type}: remove one of them")]
-    Twice { event_type: EventType, first: String, second: String },
-    #[error("the upcasters go round in circles: {path}")]
-    Circle { path: String },
+/// What a batch has become.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Current {
+    pub events: Batch,
+    pub poisoned: Vec<Poisoned>,
+    /// If more came of the batch than may: the last event of it that is in this, before upcasting.
+    /// Those behind it are to be made current by themselves.
+    pub cut: Option<Checkpoint>,
+}
+
+impl Current {
+    /// Nothing of it comes after `position` any more.
+    pub fn cut_after(&mut self, position: Position) {
+        let end = self.events.positions.partition_point(|&known| known <= position.0);
+        if end < self.events.len() {
+            self.events = self.events.gather(&(0..number_of(end)).collect::<Vec<u32>>());
+        }
+        self.poisoned.retain(|event| event.position <= position);
+    }
 }
 
 /// All upcasters, and which of them takes what.
 pub struct Chain {
     upcasters: Vec<(Arc<UpcasterManifest>, Box<dyn Upcast>)>,
-    takers: HashMap<EventType, usize>,
-    /// For each type that is taken: the names of all types that may come of it.
-    kinds: HashMap<EventType, Vec<Arc<str>>>,
+    steps: Arc<Steps>,
+    /// So much may come of a batch, in bytes.
+    bytes_max: usize,
 }
 
 impl std::fmt::Debug for Chain {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Chain").field("takers", &self.takers).finish_non_exhaustive()
+        f.debug_struct("Chain").field("steps", &self.steps).finish_non_exhaustive()
     }
 }
 
 impl Chain {
-    /// Puts upcasters together.
-    ///
-    /// # Errors
-    /// If two take the same, or events would be upcast for ever.
-    pub fn new(upcasters: Vec<(Arc<UpcasterManifest>, Box<dyn Upcast>)>) -> Result<Self, Clash> {
-        let manifests: Vec<&UpcasterManifest> = upcasters.iter().map(|(manifest, _)| &**manifest).collect();
-        let (takers, kinds) = (takers(&manifests)?, kinds(&manifests)?);
-        Ok(Self { upcasters, takers, kinds })
-    }
-
-    /// Whether there is nothing to do for any event.
+    /// Puts upcasters together, whose `steps` these are.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.takers.is_empty()
+    pub fn new(upcasters: Vec<(Arc<UpcasterManifest>, Box<dyn Upcast>)>, steps: Arc<Steps>, limits: &Limits) -> Self {
+        Self { upcasters, steps, bytes_max: limits.upcast_bytes_max }
     }
 
-    /// Upcasts what is old in `batch` until all of it is current.
-    pub fn run(&mut self, mut batch: Batch) -> (Batch, Vec<Poisoned>) {
-        let mut poisoned = Vec::new();
+    /// Upcasts what is old in `batch` until all of it is current, or as much as there is room for.
+    pub fn run(&mut self, batch: Batch) -> Current {
+        let mut current = Current { events: batch, ..Current::default() };
         let mut changed = false;
         // Ends, for the steps are known not to go round in circles.
-        while let Some(number) = self.next_taker(&batch) {
-            batch = self.step(number, batch, &mut poisoned);
+        while let Some(number) = self.next_taker(&current.events) {
+            self.step(number, &mut current);
             changed = true;
         }
         if changed {
-            number_events(&mut batch);
+            number_events(&mut current.events);
         }
-        (batch, poisoned)
+        if let Some(cut) = current.cut {
+            current.cut_after(cut.position);
+        }
+        current
     }
 
     /// The first upcaster that takes an event of `batch`.
     fn next_taker(&self, batch: &Batch) -> Option<usize> {
-        let taken = batch.types.iter().enumerate().filter_map(|(code, known)| Some((code, *self.takers.get(known)?)));
+        let taken = batch.types.iter().enumerate().filter_map(|(code, known)| Some((code, self.steps.taker(known)?)));
         let occurs = |code: usize| batch.type_codes.iter().any(|&found| found as usize == code);
         taken.filter(|&(code, _)| occurs(code)).map(|(_, number)| number).min()
     }
 
-    fn step(&mut self, number: usize, batch: Batch, poisoned: &mut Vec<Poisoned>) -> Batch {
-        let taken: Vec<bool> = batch.types.iter().map(|known| self.takers.get(known) == Some(&number)).collect();
+    fn step(&mut self, number: usize, current: &mut Current) {
+        let batch = std::mem::take(&mut current.events);
+        let taken: Vec<bool> = batch.types.iter().map(|known| self.steps.taker(known) == Some(number)).collect();
         let (old, rest): (Vec<u32>, Vec<u32>) =
-            (0..row_count(&batch)).partition(|&row| taken[batch.type_codes[row as usize] as usize]);
-        let mut made = Vec::new();
-        self.upcast_rows(number, &batch, &old, &mut made, poisoned);
-        splice(&batch, &rest, &made)
+            (0..number_of(batch.len())).partition(|&row| taken[batch.type_codes[row as usize] as usize]);
+        let (made, undone) = self.upcast_rows(number, &batch, old, &mut current.poisoned);
+        match fit(&batch, &made, undone, self.bytes_max) {
+            Fit::All => current.events = splice(&batch, &rest, &made),
+            Fit::Before(end) => {
+                let (position, event_id) = (batch.position(end - 1), batch.event_id(end - 1));
+                current.events = splice(&batch, &rest, &made);
+                current.cut = Some(Checkpoint::behind(position, event_id));
+                current.cut_after(position);
+            }
+            Fit::Nothing(end) => {
+                let (position, event_id) = (batch.position(0), batch.event_id(0));
+                let message = format!("more comes of it than limits.upcast_bytes_max ({}) allows", self.bytes_max);
+                let refused = Refused { event: None, code: "upcast_bytes_max", message };
+                let row = (0..end).find(|&row| taken[batch.type_codes[row] as usize]).unwrap_or(0);
+                let mut poisoned = blame(&self.upcasters[number].0, &batch, row, &self.steps, &refused);
+                for row in 0..end {
+                    poisoned.kinds.extend(self.steps.kinds(batch.event_type(row)));
+                }
+                current.poisoned.push(poisoned);
+                current.cut = Some(Checkpoint::behind(position, event_id));
+            }
+        }
     }
 
-    /// Upcasts `rows`; if that fails, finds the events to blame and does the others.
+    /// Upcasts `rows`; if that fails, finds the events to blame and does the others. Ends early
+    /// if there is no room for more: before the row that is given.
     fn upcast_rows(
         &mut self,
         number: usize,
         batch: &Batch,
-        rows: &[u32],
-        made: &mut Vec<(Vec<u32>, Upcasted)>,
+        rows: Vec<u32>,
         poisoned: &mut Vec<Poisoned>,
-    ) {
-        let mut waiting = vec![rows.to_vec()];
+    ) -> (Vec<Part>, usize) {
+        let (mut made, mut bytes) = (Vec::new(), 0);
+        let mut waiting = vec![rows];
         while let Some(rows) = waiting.pop() {
-            if rows.is_empty() {
-                continue;
+            let Some(&first) = rows.first() else { continue };
+            if bytes > self.bytes_max {
+                return (made, first as usize);
             }
             let (manifest, upcaster) = &mut self.upcasters[number];
             let outcome = upcaster.upcast(batch.gather(&rows));
-            match outcome.and_then(|upcasted| expect_given(manifest, batch, &rows, upcasted)) {
-                Ok(upcasted) => made.push((rows, upcasted)),
+            match outcome.and_then(|upcasted| expect_given(&self.steps, batch, &rows, upcasted)) {
+                Ok(upcasted) => {
+                    bytes += bytes_of(&upcasted);
+                    made.push((rows, upcasted));
+                }
                 Err(refused) => {
                     let blamed = refused.event.map(|event| event as usize).filter(|&event| event < rows.len());
                     let blamed = if rows.len() == 1 { Some(0) } else { blamed };
                     let cut = blamed.unwrap_or(rows.len() / 2);
                     if let Some(blamed) = blamed {
-                        poisoned.push(blame(manifest, batch, rows[blamed] as usize, &self.kinds, &refused));
+                        poisoned.push(blame(manifest, batch, rows[blamed] as usize, &self.steps, &refused));
                     }
                     let after = if blamed.is_some() { cut + 1 } else { cut };
                     waiting.push(rows[after..].to_vec());
@@ -145,110 +176,38 @@ impl Chain {
                 }
             }
         }
+        (made, batch.len())
     }
-}
-
-/// Whether upcasters can work together.
-///
-/// # Errors
-/// If two take the same, or events would be upcast for ever.
-pub fn check(manifests: &[&UpcasterManifest]) -> Result<(), Clash> {
-    takers(manifests)?;
-    kinds(manifests).map(|_| ())
-}
-
-/// Which of the upcasters takes what.
-fn takers(manifests: &[&UpcasterManifest]) -> Result<HashMap<EventType, usize>, Clash> {
-    let mut takers: HashMap<EventType, usize> = HashMap::new();
-    for (number, manifest) in manifests.iter().enumerate() {
-        for step in &manifest.steps {
-            if let Some(first) = takers.insert(step.takes.clone(), number) {
-                return Err(Clash::Twice {
-                    event_type: step.takes.clone(),
-                    first: manifests[first].name.to_string(),
-                    second: manifest.name.to_string(),
-                });
-            }
-        }
-    }
-    Ok(takers)
-}
-
-/// For each type that is taken: the names of all types that may come of it.
-fn kinds(manifests: &[&UpcasterManifest]) -> Result<HashMap<EventType, Vec<Arc<str>>>, Clash> {
-    let mut gives: HashMap<&EventType, &[EventType]> = HashMap::new();
-    for step in manifests.iter().flat_map(|manifest| &manifest.steps) {
-        gives.insert(&step.takes, &step.gives);
-    }
-    let mut kinds = HashMap::new();
-    for &taken in gives.keys() {
-        let mut reached = Vec::new();
-        follow(taken, &gives, &mut Vec::new(), &mut reached)?;
-        kinds.insert(taken.clone(), reached);
-    }
-    Ok(kinds)
 }
 
 /// An upcaster may give only what it declares: all else could go round in circles.
-fn expect_given(
-    manifest: &UpcasterManifest,
-    batch: &Batch,
-    rows: &[u32],
-    upcasted: Upcasted,
-) -> Result<Upcasted, Refused> {
-    let mut made = 0;
+fn expect_given(steps: &Steps, batch: &Batch, rows: &[u32], upcasted: Upcasted) -> Result<Upcasted, Refused> {
+    let mut codes = upcasted.type_codes.iter();
+    // What was seen to be declared, by the codes of both types.
+    let mut declared = HashSet::new();
     for (event, (&row, &count)) in (0_u32..).zip(rows.iter().zip(&upcasted.counts)) {
-        let taken = batch.event_type(row as usize);
-        let gives = manifest.steps.iter().find(|step| step.takes == *taken).map_or(&[][..], |step| &step.gives);
-        for _ in 0..count {
-            let given = &upcasted.types[upcasted.type_codes[made] as usize];
-            if !gives.contains(given) {
+        let taken_code = batch.type_codes[row as usize];
+        for &code in codes.by_ref().take(count as usize) {
+            if declared.contains(&(taken_code, code)) {
+                continue;
+            }
+            let (taken, given) = (batch.event_type(row as usize), &upcasted.types[code as usize]);
+            if !steps.gives(taken).contains(given) {
                 let message = format!("it gave {given}, which it does not declare for {taken}");
                 return Err(Refused { event: Some(event), code: "guest_answer_malformed", message });
             }
-            made += 1;
+            declared.insert((taken_code, code));
         }
     }
     Ok(upcasted)
 }
 
-fn row_count(batch: &Batch) -> u32 {
-    u32::try_from(batch.len()).unwrap_or(u32::MAX)
-}
-
-fn follow<'a>(
-    event_type: &'a EventType,
-    gives: &HashMap<&EventType, &'a [EventType]>,
-    path: &mut Vec<&'a EventType>,
-    reached: &mut Vec<Arc<str>>,
-) -> Result<(), Clash> {
-    if let Some(start) = path.iter().position(|&before| before == event_type) {
-        let circle = path[start..].iter().copied().chain([event_type]);
-        return Err(Clash::Circle { path: circle.map(EventType::to_string).collect::<Vec<_>>().join(" → ") });
-    }
-    if !reached.contains(&event_type.name) {
-        reached.push(Arc::clone(&event_type.name));
-    }
-    path.push(event_type);
-    for given in gives.get(event_type).copied().unwrap_or_default() {
-        follow(given, gives, path, reached)?;
-    }
-    path.pop();
-    Ok(())
-}
-
-fn blame(
-    manifest: &UpcasterManifest,
-    batch: &Batch,
-    row: usize,
-    kinds: &HashMap<EventType, Vec<Arc<str>>>,
-    refused: &Refused,
-) -> Poisoned {
+fn blame(manifest: &UpcasterManifest, batch: &Batch, row: usize, steps: &Steps, refused: &Refused) -> Poisoned {
     let (event_type, position, event_id) = (batch.event_type(row), batch.position(row), batch.event_id(row));
     Poisoned {
         position,
         event_id,
-        kinds: kinds.get(event_type).cloned().unwrap_or_default(),
+        kinds: steps.kinds(event_type),
         code: refused.code,
         message: format!(
             "upcaster {} v{}, position {position}, event {event_id}, {event_type}: {}",
@@ -258,7 +217,7 @@ fn blame(
 }
 
 /// Puts what came of old events where they stood, between the `rest`.
-fn splice(batch: &Batch, rest: &[u32], made: &[(Vec<u32>, Upcasted)]) -> Batch {
+fn splice(batch: &Batch, rest: &[u32], made: &[Part]) -> Batch {
     // Which row each new event comes from, and what it is now.
     let mut origins: Vec<(u32, Option<(usize, usize)>)> = rest.iter().map(|&row| (row, None)).collect();
     for (part, (rows, upcasted)) in made.iter().enumerate() {
@@ -296,7 +255,7 @@ fn code_of(types: &mut Vec<EventType>, wanted: &EventType) -> u32 {
         types.push(wanted.clone());
         types.len() - 1
     });
-    u32::try_from(code).unwrap_or(u32::MAX)
+    number_of(code)
 }
 
 /// A type that no event has any more must not be asked for again.
@@ -305,8 +264,8 @@ fn keep_used_types(batch: &mut Batch) {
     let mut new_codes = vec![0; batch.types.len()];
     let mut types = Vec::with_capacity(used.len());
     for (code, known) in batch.types.iter().enumerate() {
-        if used.contains(&u32::try_from(code).unwrap_or(u32::MAX)) {
-            new_codes[code] = u32::try_from(types.len()).unwrap_or(u32::MAX);
+        if used.contains(&number_of(code)) {
+            new_codes[code] = number_of(types.len());
             types.push(known.clone());
         }
     }
@@ -324,6 +283,8 @@ fn number_events(batch: &mut Batch) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
     use crate::change::Step;
     use crate::event::Texts;
@@ -356,7 +317,11 @@ mod tests {
         }
     }
 
-    fn chain_of(upcasters: &[&[(&str, &[&str])]], names_event: bool) -> Result<Chain, Clash> {
+    fn chain_of(upcasters: &[&[(&str, &[&str])]], names_event: bool) -> Chain {
+        chain_within(&Limits::default(), upcasters, names_event)
+    }
+
+    fn chain_within(limits: &Limits, upcasters: &[&[(&str, &[&str])]], names_event: bool) -> Chain {
         let upcaster = |steps: &&[(&str, &[&str])]| {
             let steps: Vec<Step> = steps
                 .iter()
@@ -372,7 +337,10 @@ mod tests {
                 Box::new(fake) as Box<dyn Upcast>,
             )
         };
-        Chain::new(upcasters.iter().map(upcaster).collect())
+        let upcasters: Vec<_> = upcasters.iter().map(upcaster).collect();
+        let manifests: Vec<&UpcasterManifest> = upcasters.iter().map(|(manifest, _)| &**manifest).collect();
+        let steps = Steps::of(&manifests, limits).expect("a chain");
+        Chain::new(upcasters, Arc::new(steps), limits)
     }
 
     fn batch_of(events: &[(&str, &str)]) -> Batch {
@@ -423,9 +391,8 @@ mod tests {
                 &[("A v2", &["A v3"]), ("Gone v1", &[]), ("B v1", &["C v1", "C v1"])],
             ],
             true,
-        )
-        .expect("a chain");
-        let (batch, poisoned) =
+        );
+        let Current { events: batch, poisoned, .. } =
             chain.run(batch_of(&[("A v1", "a"), ("X v1", "x"), ("Gone v1", "g"), ("Both v1", "b"), ("A v3", "z")]));
         assert_eq!(shown(&batch), ["1.0 A v3 a", "2.0 X v1 x", "4.0 A v3 b", "4.1 C v1 b", "4.2 C v1 b", "5.0 A v3 z"]);
         assert_eq!(poisoned, []);
@@ -435,9 +402,9 @@ mod tests {
     #[test]
     fn poisons_the_bad_event_alone_whether_or_not_the_upcaster_names_it() {
         for names_event in [true, false] {
-            let mut chain = chain_of(&[&[("A v1", &["B v1"])]], names_event).expect("a chain");
+            let mut chain = chain_of(&[&[("A v1", &["B v1"])]], names_event);
             let events = [("A v1", "1"), ("A v1", "bad"), ("A v1", "3"), ("A v1", "bad too"), ("A v1", "5")];
-            let (batch, poisoned) = chain.run(batch_of(&events));
+            let Current { events: batch, poisoned, .. } = chain.run(batch_of(&events));
             assert_eq!(shown(&batch), ["1.0 B v1 1", "3.0 B v1 3", "5.0 B v1 5"]);
             let mut positions: Vec<u64> = poisoned.iter().map(|event| event.position.0).collect();
             positions.sort_unstable();
@@ -448,10 +415,45 @@ mod tests {
     }
 
     #[test]
-    fn refuses_circles_and_two_takers() {
-        let fault = chain_of(&[&[("A v1", &["B v1"]), ("B v1", &["A v1"])]], true).expect_err("a circle");
-        assert!(fault.to_string().contains(" → "), "{fault}");
-        let fault = chain_of(&[&[("A v1", &["A v2"])], &[("A v1", &[]), ("C v1", &[])]], true).expect_err("two takers");
-        assert!(fault.to_string().contains("both take A v1"), "{fault}");
+    fn what_is_too_much_is_left_to_the_next_page() {
+        // Each diamond doubles what there is: 2^40 events of one.
+        let names: Vec<[String; 3]> = (1..=40)
+            .map(|number| [format!("A v{number}"), format!("B v{number}"), format!("A v{}", number + 1)])
+            .collect();
+        let gives: Vec<[[&str; 2]; 2]> =
+            names.iter().map(|[_, b, next]| [[b, b], [next, next]].map(|pair| pair.map(String::as_str))).collect();
+        let steps: Vec<(&str, &[&str])> = names
+            .iter()
+            .zip(&gives)
+            .flat_map(|([a, b, _], [of_a, of_b])| [(a.as_str(), &of_a[..]), (b.as_str(), &of_b[1..])])
+            .collect();
+        let limits = Limits { upcast_bytes_max: 1 << 16, ..Limits::default() };
+        let mut chain = chain_within(&limits, &[&steps], true);
+        let current = chain.run(batch_of(&[("X v1", "x"), ("A v1", "a"), ("X v1", "y")]));
+        assert_eq!((shown(&current.events), current.poisoned.len()), (vec!["1.0 X v1 x".to_owned()], 0));
+        assert_eq!(current.cut, Some(Checkpoint::behind(Position(1), Uuid::from_u128(1))));
+        let current = chain.run(batch_of(&[("A v1", "a"), ("X v1", "y")]));
+        assert_eq!((current.events.len(), current.cut), (0, Some(Checkpoint::behind(Position(1), Uuid::from_u128(1)))));
+        let poisoned = &current.poisoned[0];
+        assert_eq!((current.poisoned.len(), poisoned.position, poisoned.code), (1, Position(1), "upcast_bytes_max"));
+        assert!(poisoned.kinds.iter().any(|kind| kind.as_ref() == "A"), "{:?}", poisoned.kinds);
+        assert!(poisoned.message.contains("limits.upcast_bytes_max (65536)"), "{}", poisoned.message);
+    }
+
+    #[test]
+    fn a_batch_is_cut_between_positions() {
+        let limits = Limits { upcast_bytes_max: 1_000, ..Limits::default() };
+        let mut chain = chain_within(&limits, &[&[("A v1", &["B v1", "B v1", "B v1"])]], true);
+        let mut events =
+            batch_of(&[("A v1", "1"), ("A v1", "2"), ("A v1", "3"), ("A v1", "4"), ("A v1", "5"), ("A v1", "6")]);
+        let mut seen = Vec::new();
+        loop {
+            let current = chain.run(events.clone());
+            seen.extend(current.events.positions.chunk_by(|one, other| one == other).map(|same| (same[0], same.len())));
+            let Some(Checkpoint { position, .. }) = current.cut else { break };
+            let rest = events.positions.partition_point(|&known| known <= position.0);
+            events = events.gather(&(number_of(rest)..number_of(events.len())).collect::<Vec<u32>>());
+        }
+        assert_eq!(seen, [(1, 3), (2, 3), (3, 3), (4, 3), (5, 3), (6, 3)]);
     }
 }
