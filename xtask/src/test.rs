@@ -12,7 +12,7 @@ const WITH_EXAMPLES: [&str; 1] = ["fantascope-sdk"];
 
 /// The tests of the host that hold in every database, by their modules: they are run in a file
 /// with all the others, and again on each server.
-const IN_EVERY_DATABASE: [&str; 18] = [
+const IN_EVERY_DATABASE: [&str; 21] = [
     "admission",
     "appends",
     "comparison",
@@ -22,9 +22,12 @@ const IN_EVERY_DATABASE: [&str; 18] = [
     "folder",
     "hosts",
     "lies",
+    "misfits",
+    "packets",
     "pages",
     "promotion",
     "replay",
+    "rewound",
     "rows",
     "scenarios",
     "tail",

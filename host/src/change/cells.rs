@@ -108,6 +108,18 @@ impl Column {
             }
     }
 
+    /// Roughly how many bytes row `row` takes.
+    #[must_use]
+    pub fn cell_bytes(&self, row: usize) -> usize {
+        match &self.cells {
+            _ if self.is_null(row) => 0,
+            Cells::Booleans(_) => 1,
+            Cells::Integers(_) | Cells::Floats(_) => 8,
+            Cells::Texts(texts) => texts.get(row).len(),
+            Cells::Blobs(blobs) => blobs.get(row).len(),
+        }
+    }
+
     /// Adds a null row.
     pub fn push_null(&mut self) {
         self.nulls.resize(self.len(), 0);

@@ -119,7 +119,9 @@ async fn add(store: &Store, file: &mut ImportFile, limits: &Limits, bar: &Progre
         match importing.await? {
             Ok(count) => added += count as u64,
             Err(fault) => {
-                blame(&fault, &chunk, &mut faults)?;
+                let before =
+                    || format!("stopped after {added} events were added: import the file again to add the others");
+                blame(&fault, &chunk, &mut faults).with_context(before)?;
                 break;
             }
         }

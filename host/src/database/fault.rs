@@ -43,6 +43,10 @@ pub enum Error {
         "`{database}` can't be spoken to over TLS ({reason}): name the file with the certificate of its authority in the URL (PostgreSQL: `sslrootcert`, MySQL: `ssl-ca`), and the host as its certificate does"
     )]
     Tls { database: String, reason: String },
+    #[error(
+        "`{database}` takes {found} bytes in a statement, and one event may have {needed}: set `max_allowed_packet` to that on the server, or lower `limits.event_bytes_max`"
+    )]
+    Statement { database: String, found: usize, needed: usize },
     #[error("`{database}` does not keep events safe: {fault}")]
     Unsafe { database: String, fault: String },
     #[error("cannot open `{database}`: {source}")]
@@ -132,6 +136,48 @@ pub fn is_lost(fault: &sqlx::Error) -> bool {
                     || matches!(&*code, "57P01" | "57P02" | "57P03" | "57P05" | "53300" | "25P03" | "25P04")
             }),
         },
+        _ => false,
+    }
+}
+
+/// Whether `fault` says that the disk is full, or fails, so that nothing can be written; of SQLite.
+#[must_use]
+pub fn is_unwritable(fault: &sqlx::Error) -> bool {
+    // Read only, full; can't write, sync a file, sync a folder, truncate, grow shared memory.
+    sqlite_code(fault).is_some_and(|code| matches!(code, 8 | 13 | 778 | 1034 | 1290 | 1546 | 4874))
+}
+
+/// The code that SQLite gives a fault; what stands above its lower byte says more.
+fn sqlite_code(fault: &sqlx::Error) -> Option<u32> {
+    let fault = fault.as_database_error()?;
+    fault.try_downcast_ref::<sqlx::sqlite::SqliteError>()?;
+    fault.code()?.parse().ok()
+}
+
+/// Whether `fault` says that the database does not keep a value, or a row: the same fails each
+/// time it is tried.
+#[must_use]
+pub fn is_data(fault: &sqlx::Error) -> bool {
+    use sqlx::Error;
+    if let Some(code) = sqlite_code(fault) {
+        // Too big, constraint, mismatch.
+        return matches!(code & 0xff, 18..=20);
+    }
+    match fault {
+        // A value that has no form there.
+        Error::Encode(_) => true,
+        Error::Database(fault) => {
+            let code = fault.code().unwrap_or_default();
+            if let Some(number) = mysql_number(fault.as_ref())
+                && matches!(number, 1118 | 1153 | 1265 | 1366 | 1713 | 3819)
+            {
+                // A row, statement or undo record too large; a value cut, not of the character
+                // set, or against a check: these have SQLSTATEs that say nothing.
+                return true;
+            }
+            // Data exceptions, violated constraints, limits of the program.
+            ["22", "23", "54"].iter().any(|class| code.starts_with(class))
+        }
         _ => false,
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, MySqlPool};
+use tokio::time::Instant;
 
 use super::insist::{Losses, TRY_MAX};
 use super::{Connections, Error};
@@ -27,6 +28,8 @@ pub(super) struct Pools {
     pub(super) readers: MySqlPool,
     pub(super) writers: MySqlPool,
     pub(super) flavour: Flavour,
+    /// `max_allowed_packet` as it was when the database was opened.
+    pub(super) packet_bytes_max: usize,
     pub(super) losses: Losses,
     pub(super) wait_max: Duration,
 }
@@ -60,9 +63,9 @@ impl Pools {
         let options = options.clone().statement_cache_capacity(STATEMENTS).disable_statement_logging();
         let open = |fault| Error::open(database, fault);
         let mut connection = connect(&options, connections.wait_max).await.map_err(open)?;
-        let flavour = check(database, &mut connection).await?;
+        let (flavour, packet_bytes_max) = check(database, &mut connection).await?;
         drop(connection.close().await);
-        let losses = Losses::default();
+        let losses = Losses::of(database);
         let wait_max = connections.wait_max;
         let pool = |max: u32, idle_max: Duration| {
             let (settings, losses) = (settings(flavour, connections, idle_max), losses.clone());
@@ -98,7 +101,17 @@ impl Pools {
         };
         let readers = pool(connections.readers() + LOOKING, reading_idle_max);
         let writers = pool(connections.writers(), idle_max);
-        Ok(Self { readers, writers, flavour, losses, wait_max })
+        Ok(Self { readers, writers, flavour, packet_bytes_max, losses, wait_max })
+    }
+
+    /// What `attempt` gives, tried until `deadline` as long as connections are lost over it.
+    pub(super) async fn insist<T, F>(&self, deadline: Instant, attempt: impl Fn() -> F) -> sqlx::Result<T>
+    where
+        F: Future<Output = sqlx::Result<T>>,
+    {
+        let options = self.readers.connect_options();
+        let probe = async || connect(&options, TRY_MAX).await?.close().await;
+        self.losses.insist(deadline, attempt, probe).await
     }
 }
 
@@ -124,11 +137,11 @@ async fn connect(options: &MySqlConnectOptions, wait: Duration) -> sqlx::Result<
     tokio::time::timeout(wait, options.connect()).await.map_err(|_| sqlx::Error::PoolTimedOut)?
 }
 
-async fn check(database: &str, connection: &mut MySqlConnection) -> Result<Flavour, Error> {
-    let (found, read_only): (String, bool) = sqlx::query_as("SELECT version(), @@global.read_only")
-        .fetch_one(connection)
-        .await
-        .map_err(|fault| Error::open(database, fault))?;
+/// Whose server it is, and how many bytes a statement may have.
+async fn check(database: &str, connection: &mut MySqlConnection) -> Result<(Flavour, usize), Error> {
+    let sql = "SELECT version(), @@global.read_only, @@max_allowed_packet";
+    let (found, read_only, packet_bytes_max): (String, bool, u64) =
+        sqlx::query_as(sql).fetch_one(connection).await.map_err(|fault| Error::open(database, fault))?;
     let database = database.to_owned();
     let flavour = if found.contains("MariaDB") { Flavour::MariaDb } else { Flavour::MySql };
     let oldest = if flavour == Flavour::MariaDb { OLDEST_MARIADB } else { OLDEST_MYSQL };
@@ -138,7 +151,7 @@ async fn check(database: &str, connection: &mut MySqlConnection) -> Result<Flavo
     if read_only {
         return Err(Error::ReadOnly { database });
     }
-    Ok(flavour)
+    Ok((flavour, usize::try_from(packet_bytes_max).unwrap_or(usize::MAX)))
 }
 
 /// The first two numbers of a version.

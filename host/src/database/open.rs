@@ -12,7 +12,7 @@ use super::fault::is_lost;
 use super::identity::Identity;
 use super::pooled::{MySqlTransaction, Tracked};
 use super::session::{Begun, Connection, Direct, Link, Pooled, Session as _, Transaction, Writer};
-use super::{Address, Dialect, Error, Flavour, mysql, postgres, sqlite};
+use super::{Address, Dialect, Error, Flavour, Outage, mysql, postgres, sqlite};
 
 /// How long is waited for what is still read from a file that is to be closed.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
@@ -130,11 +130,11 @@ impl Database {
             Ok(Connection(match &self.engine {
                 Engine::Sqlite(file) => Pooled::Sqlite(file.readers.acquire().await?),
                 Engine::Postgres(pools) => {
-                    let connection = pools.losses.insist(self.deadline(), || pools.readers.acquire()).await?;
+                    let connection = pools.insist(self.deadline(), || pools.readers.acquire()).await?;
                     Pooled::Postgres(Tracked::new(connection, &self.identity))
                 }
                 Engine::MySql(pools) => {
-                    let connection = pools.losses.insist(self.deadline(), || pools.readers.acquire()).await?;
+                    let connection = pools.insist(self.deadline(), || pools.readers.acquire()).await?;
                     Pooled::MySql(Tracked::new(connection, &self.identity))
                 }
             }))
@@ -189,11 +189,11 @@ impl Database {
                         Durability::Full => "BEGIN",
                         Durability::Normal => "BEGIN; SET LOCAL synchronous_commit = off",
                     };
-                    Begun::Postgres(pools.losses.insist(deadline, || pools.writers.begin_with(begin)).await?)
+                    Begun::Postgres(pools.insist(deadline, || pools.writers.begin_with(begin)).await?)
                 }
                 Engine::MySql(pools) => {
                     let begin = || MySqlTransaction::begin(&pools.writers, "BEGIN", &self.identity);
-                    Begun::MySql(pools.losses.insist(deadline, begin).await?)
+                    Begun::MySql(pools.insist(deadline, begin).await?)
                 }
             }))
         })
@@ -210,11 +210,11 @@ impl Database {
             let direct = match &self.engine {
                 Engine::Sqlite(file) => Direct::Sqlite(file.turn(Durability::Full).await?),
                 Engine::Postgres(pools) => {
-                    let connection = pools.losses.insist(deadline, || pools.writers.acquire()).await?;
+                    let connection = pools.insist(deadline, || pools.writers.acquire()).await?;
                     Direct::Postgres(Tracked::new(connection, &self.identity))
                 }
                 Engine::MySql(pools) => {
-                    let connection = pools.losses.insist(deadline, || pools.writers.acquire()).await?;
+                    let connection = pools.insist(deadline, || pools.writers.acquire()).await?;
                     Direct::MySql(Tracked::new(connection, &self.identity))
                 }
             };
@@ -231,6 +231,16 @@ impl Database {
             Engine::Sqlite(_) => true,
             Engine::Postgres(pools) => !pools.losses.cast_doubt(writer.used.elapsed()),
             Engine::MySql(pools) => !pools.losses.cast_doubt(writer.used.elapsed()),
+        }
+    }
+
+    /// So many bytes a statement may have at the most, its values included, and so each row.
+    #[must_use]
+    pub fn statement_bytes_max(&self) -> usize {
+        match &self.engine {
+            Engine::Sqlite(_) => sqlite::VALUE_BYTES_MAX,
+            Engine::Postgres(_) => postgres::MESSAGE_BYTES_MAX,
+            Engine::MySql(pools) => pools.packet_bytes_max,
         }
     }
 
@@ -265,6 +275,16 @@ impl Database {
             Engine::Sqlite(_) => Connections::default().wait_max,
             Engine::Postgres(pools) => pools.wait_max,
             Engine::MySql(pools) => pools.wait_max,
+        }
+    }
+
+    /// Whether it is away, or takes nothing that is written; as far as this process has noticed.
+    #[must_use]
+    pub fn outage(&self) -> &Outage {
+        match &self.engine {
+            Engine::Sqlite(file) => &file.outage,
+            Engine::Postgres(pools) => &pools.losses.outage,
+            Engine::MySql(pools) => &pools.losses.outage,
         }
     }
 
@@ -308,14 +328,14 @@ impl Database {
             Engine::Postgres(pools) => {
                 let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1";
                 // What a transaction sees is fixed by the first statement in it.
-                Begun::Postgres(pools.losses.insist(self.deadline(), || pools.readers.begin_with(begin)).await?)
+                Begun::Postgres(pools.insist(self.deadline(), || pools.readers.begin_with(begin)).await?)
             }
             Engine::MySql(pools) => {
                 // Only the next transaction of the session is like that.
                 let begin = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
                              START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
                 let begin = || MySqlTransaction::begin(&pools.readers, begin, &self.identity);
-                Begun::MySql(pools.losses.insist(self.deadline(), begin).await?)
+                Begun::MySql(pools.insist(self.deadline(), begin).await?)
             }
         }))
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
+use tokio::time::Instant;
 
 use super::identity::Identity;
 use super::insist::{Losses, TRY_MAX};
@@ -15,6 +16,9 @@ const OLDEST_NAME: &str = "15";
 
 /// Listeners of one host: one for appends, and one for what other hosts change.
 const LISTENERS: u32 = 2;
+
+/// The server takes messages, and keeps values, of so many bytes (`MaxAllocSize`).
+pub(super) const MESSAGE_BYTES_MAX: usize = 0x3fff_ffff;
 
 /// Statements that a connection keeps prepared.
 const STATEMENTS: usize = 256;
@@ -57,7 +61,7 @@ impl Pools {
             connect(&options, connections.wait_max).await.map_err(|fault| Error::open(database, fault))?;
         check(database, &mut connection).await?;
         drop(connection.close().await);
-        let losses = Losses::default();
+        let losses = Losses::of(database);
         let wait_max = connections.wait_max;
         let pool = |max: u32| {
             let (losses, identity) = (losses.clone(), identity.clone());
@@ -83,6 +87,16 @@ impl Pools {
         };
         let (readers, writers) = (pool(connections.readers()), pool(connections.writers()));
         Ok(Self { readers, writers, listeners: pool(LISTENERS), losses, wait_max })
+    }
+
+    /// What `attempt` gives, tried until `deadline` as long as connections are lost over it.
+    pub(super) async fn insist<T, F>(&self, deadline: Instant, attempt: impl Fn() -> F) -> sqlx::Result<T>
+    where
+        F: Future<Output = sqlx::Result<T>>,
+    {
+        let options = self.readers.connect_options();
+        let probe = async || connect(&options, TRY_MAX).await?.close().await;
+        self.losses.insist(deadline, attempt, probe).await
     }
 }
 

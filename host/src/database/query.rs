@@ -112,7 +112,8 @@ impl Query {
         self
     }
 
-    /// Runs it, and gives how many rows it wrote. MySQL does not count rows that it left as they were.
+    /// Runs it, and gives how many rows it found to write: on MySQL, too, those that were so before, for
+    /// the driver asks for them (`FOUND_ROWS`). There a row that an INSERT updates counts twice.
     ///
     /// # Errors
     /// If the database fails.

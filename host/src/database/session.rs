@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
 use super::pooled::{MySqlTransaction, Tracked};
+use super::sqlite::Room;
 use super::{Cause, Dialect, Durability};
 
 /// Something that statements can be run on.
@@ -130,6 +131,7 @@ impl Writers {
 pub(super) struct SqliteWriting {
     connection: SqliteConnection,
     durability: Durability,
+    room: Room,
     turn: OwnedMutexGuard<Writers>,
 }
 
@@ -138,6 +140,7 @@ impl SqliteWriting {
     pub(super) async fn turn<F>(
         writers: &Arc<Mutex<Writers>>,
         durability: Durability,
+        room: Room,
         open: impl FnOnce() -> F,
     ) -> sqlx::Result<Self>
     where
@@ -145,20 +148,24 @@ impl SqliteWriting {
     {
         let mut turn = Arc::clone(writers).lock_owned().await;
         let connection = match turn.of(durability).take() {
-            Some(connection) => connection,
-            None => open().await?,
+            Some(connection) => Ok(connection),
+            None => open().await,
         };
-        Ok(Self { connection, durability, turn })
+        let connection = connection.inspect_err(|fault| room.note(fault))?;
+        Ok(Self { connection, durability, room, turn })
     }
 
     pub(super) async fn begin(mut self) -> sqlx::Result<Self> {
         // A deferred transaction that writes later fails at once if another process writes.
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut self.connection).await?;
+        let begun = sqlx::query("BEGIN IMMEDIATE").execute(&mut self.connection).await;
+        begun.inspect_err(|fault| self.room.note(fault))?;
         Ok(self)
     }
 
     async fn commit(mut self) -> sqlx::Result<()> {
-        sqlx::query("COMMIT").execute(&mut self.connection).await?;
+        let committed = sqlx::query("COMMIT").execute(&mut self.connection).await;
+        committed.inspect_err(|fault| self.room.note(fault))?;
+        self.room.committed().await;
         self.give_back();
         Ok(())
     }
@@ -204,7 +211,7 @@ impl Session for Writer {
 
     fn answered(&mut self, fault: Option<&sqlx::Error>) {
         match &mut self.direct {
-            Direct::Sqlite(_) => {}
+            Direct::Sqlite(writing) => fault.into_iter().for_each(|fault| writing.room.note(fault)),
             Direct::Postgres(connection) => connection.answered(fault),
             Direct::MySql(connection) => connection.answered(fault),
         }
@@ -219,6 +226,9 @@ impl Writer {
         let is_fit = fault.is_none_or(|fault| Cause::of(fault) == Cause::Refused);
         match self.direct {
             Direct::Sqlite(writing) => {
+                if fault.is_none() {
+                    writing.room.committed_meanwhile();
+                }
                 if is_fit {
                     writing.give_back();
                 }
@@ -251,8 +261,10 @@ impl Session for Transaction {
     }
 
     fn answered(&mut self, fault: Option<&sqlx::Error>) {
-        if let Begun::MySql(transaction) = &mut self.0 {
-            transaction.connection().answered(fault);
+        match (&mut self.0, fault) {
+            (Begun::MySql(transaction), fault) => transaction.connection().answered(fault),
+            (Begun::Sqlite(writing), Some(fault)) => writing.room.note(fault),
+            _ => {}
         }
     }
 }

@@ -1,6 +1,7 @@
 //! SQLite: one file, one writer at a time.
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +9,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection, SqlitePool};
 use tokio::sync::Mutex;
 
+use super::fault::is_unwritable;
 use super::session::{SqliteWriting, Writers};
-use super::{Durability, Error};
+use super::{Durability, Error, Outage};
 
 /// Older libraries can corrupt a database when the WAL is reset.
 const OLDEST_LIBRARY: &str = "3.51.3";
@@ -20,6 +22,12 @@ const APPLICATION_ID: i64 = 0x4661_6e73;
 /// Other processes that write to the same file are waited for this long.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A value, and a row, may have so many bytes (`SQLITE_MAX_LENGTH`).
+pub(super) const VALUE_BYTES_MAX: usize = 1_000_000_000;
+
+/// So much must be left on a disk that was full, before it is said to take anything again.
+const ROOM_BYTES: usize = 1 << 20;
+
 /// Statements that a connection keeps prepared.
 const STATEMENTS: usize = 512;
 
@@ -29,6 +37,8 @@ pub(super) struct Sqlite {
     pub(super) path: PathBuf,
     pub(super) readers: SqlitePool,
     writers: Arc<Mutex<Writers>>,
+    /// Whether nothing can be written.
+    pub(super) outage: Arc<Outage>,
 }
 
 impl Sqlite {
@@ -42,7 +52,8 @@ impl Sqlite {
         // need them: a larger cache of each connection would only take memory.
         let options = options(&path).read_only(true).pragma("cache_size", "-4096");
         let readers = SqlitePoolOptions::new().max_connections(readers).connect_lazy_with(options);
-        let database = Self { path: path.clone(), readers, writers: Arc::default() };
+        let outage = Arc::new(Outage::of(format!("database `{}`", path.display())));
+        let database = Self { path: path.clone(), readers, writers: Arc::default(), outage };
         let mut connection = database.connect(Durability::Full).await.map_err(open)?;
         database.check(&mut connection).await?;
         connection.close().await.map_err(open)?;
@@ -100,11 +111,64 @@ impl Sqlite {
 
     /// Waits for the turn to write.
     pub(super) async fn turn(&self, durability: Durability) -> sqlx::Result<SqliteWriting> {
-        SqliteWriting::turn(&self.writers, durability, || self.connect(durability)).await
+        let room = Room { outage: Arc::clone(&self.outage), path: self.path.clone() };
+        SqliteWriting::turn(&self.writers, durability, room, || self.connect(durability)).await
     }
 }
 
-fn options(path: &std::path::Path) -> SqliteConnectOptions {
+/// Whether there is room for what is written. A full disk takes a small transaction now and then,
+/// which says nothing.
+#[derive(Clone, Debug)]
+pub(super) struct Room {
+    outage: Arc<Outage>,
+    path: PathBuf,
+}
+
+impl Room {
+    /// Something that writes failed with `fault`.
+    pub(super) fn note(&self, fault: &sqlx::Error) {
+        if is_unwritable(fault) {
+            self.outage.failed(fault);
+        }
+    }
+
+    /// The same as [`Room::committed`], which nobody waits for.
+    pub(super) fn committed_meanwhile(&self) {
+        if self.outage.lasts() {
+            let room = self.clone();
+            tokio::spawn(async move { room.committed().await });
+        }
+    }
+
+    /// A transaction was committed. After a failure it is looked whether more would be, too.
+    pub(super) async fn committed(&self) {
+        if !self.outage.lasts() {
+            return;
+        }
+        let path = self.path.clone();
+        let looked = tokio::task::spawn_blocking(move || look_for_room(&path)).await;
+        match looked.map_err(std::io::Error::other).flatten() {
+            Ok(()) => self.outage.is_well(),
+            Err(fault) => tracing::debug!("`{}` still has no room: {fault}", self.path.display()),
+        }
+    }
+}
+
+/// Writes a file beside the database, to disk, and takes it away.
+fn look_for_room(database: &Path) -> std::io::Result<()> {
+    let mut path = database.as_os_str().to_owned();
+    path.push("-room");
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::File::create(&path)?;
+        file.write_all(&vec![0; ROOM_BYTES])?;
+        file.sync_all()
+    };
+    let written = write();
+    let removed = std::fs::remove_file(&path);
+    written.and(removed)
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)

@@ -63,6 +63,16 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether a database is away, which is told of it.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::ReadModel(fault) | Self::Swap(SwapFault::ReadModel(fault)) => fault.is_away(),
+            Self::Store(fault) => fault.is_away(),
+            _ => false,
+        }
+    }
+
     /// The stable code of this fault.
     #[must_use]
     pub fn code(&self) -> &'static str {

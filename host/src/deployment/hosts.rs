@@ -81,7 +81,7 @@ impl Deployments {
         };
         let live = async {
             let lineage = self.store.lineage();
-            let mut life = Life { followed: None, lineage, free: Free::new(), is_away: false };
+            let mut life = Life { followed: None, lineage, free: Free::new(), fails: false };
             let mut changes = None;
             loop {
                 let done = self.live_on(&mut life, &renewed).await;
@@ -277,21 +277,27 @@ struct Life {
     followed: Option<i64>,
     lineage: Lineage,
     free: Free,
-    /// Whether the database was away at the last look.
-    is_away: bool,
+    /// Whether the last look failed.
+    fails: bool,
 }
 
 impl Life {
-    /// Says once that the database is away, and once that it is back.
+    /// Says once that others can't be followed, and once that they can. That a database is away
+    /// is told of it.
     fn note(&mut self, done: &Result<bool, Fault>) {
-        match done {
-            Err(fault) if !self.is_away => tracing::warn!("can't look what other hosts do, trying again: {fault}"),
-            Ok(_) if self.is_away => tracing::info!("can look again what other hosts do"),
-            _ => {}
-        }
-        self.is_away = done.is_err();
-        if self.is_away {
+        if done.is_err() {
             self.followed = None;
         }
+        let fails = match done {
+            Err(fault) if fault.is_away() => return,
+            Err(fault) => Some(fault),
+            Ok(_) => None,
+        };
+        match (fails, self.fails) {
+            (Some(fault), false) => tracing::warn!("can't look what other hosts do, trying again: {fault}"),
+            (None, true) => tracing::info!("can look again what other hosts do"),
+            _ => {}
+        }
+        self.fails = fails.is_some();
     }
 }

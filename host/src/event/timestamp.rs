@@ -8,6 +8,10 @@ use time::format_description::well_known::Rfc3339;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
 
+/// The first and the last instant that every database keeps: those of the years 1 and 9999, in UTC.
+const FIRST: Timestamp = Timestamp(-62_135_596_800_000_000);
+const LAST: Timestamp = Timestamp(253_402_300_799_999_999);
+
 impl Timestamp {
     /// This moment, by the system's clock.
     #[must_use]
@@ -20,9 +24,13 @@ impl Timestamp {
     /// # Errors
     /// What is wrong with `text`, for people.
     pub fn parse(text: &str) -> Result<Self, String> {
-        OffsetDateTime::parse(text, &Rfc3339)
+        let at = OffsetDateTime::parse(text, &Rfc3339)
             .map(Self::from_date_time)
-            .map_err(|fault| format!("`{text}` is not an RFC 3339 time such as 2026-01-31T09:30:00Z: {fault}"))
+            .map_err(|fault| format!("`{text}` is not an RFC 3339 time such as 2026-01-31T09:30:00Z: {fault}"))?;
+        if !(FIRST..=LAST).contains(&at) {
+            return Err(format!("`{text}` is not within the years 1 to 9999 in UTC, which every database keeps"));
+        }
+        Ok(at)
     }
 
     fn from_date_time(at: OffsetDateTime) -> Self {
@@ -94,5 +102,16 @@ mod tests {
     fn names_a_text_that_is_no_time() {
         let fault = Timestamp::parse("yesterday").expect_err("not a time");
         assert!(fault.starts_with("`yesterday` is not an RFC 3339 time"), "{fault}");
+    }
+
+    #[test]
+    fn refuses_times_that_not_every_database_keeps() {
+        for text in ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"] {
+            assert!(Timestamp::parse(text).is_ok(), "{text}");
+        }
+        for text in ["0000-12-31T23:59:59Z", "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"] {
+            let fault = Timestamp::parse(text).expect_err("out of range");
+            assert!(fault.contains("years 1 to 9999"), "{fault}");
+        }
     }
 }

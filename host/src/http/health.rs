@@ -37,8 +37,8 @@ pub(super) async fn live() -> Json<Health> {
     Health::new("alive")
 }
 
-/// Whether the host can work: its databases answer, none of its tasks has panicked of late, and
-/// it is not about to end.
+/// Whether the host can work: its databases answer and take what is written, none of its tasks has
+/// panicked of late, and it is not about to end.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -72,7 +72,8 @@ fn reason<T, E: std::fmt::Display>(
     answer: Result<Result<T, E>, tokio::time::error::Elapsed>,
 ) -> Option<String> {
     match answer {
-        Ok(Ok(_)) => None,
+        // Of a file: its disk is full, or the like.
+        Ok(Ok(_)) => database.outage().cause().map(|cause| format!("{what} takes nothing that is written: {cause}")),
         Ok(Err(_)) if database.expect_same().is_err() => Some(format!(
             "{what} was dropped, restored or replaced while the host ran: start the host anew once all of it is there"
         )),

@@ -235,6 +235,9 @@ impl From<Fault> for Problem {
             Fault::ReadModel(read_model::Error::TablesChanged { .. }) => Self::new(Code::TablesChanged, detail),
             Fault::ReadModel(read_model::Error::UnknownVersion { .. }) => Self::new(Code::UnknownVersion, detail),
             Fault::ReadModel(read_model::Error::Live { .. }) => Self::new(Code::VersionLive, detail),
+            Fault::ReadModel(read_model::Error::PluginTooLarge { .. }) => {
+                Self::new(Code::PluginRefused, detail).with("reason", "plugin_too_large")
+            }
             Fault::ReadModel(fault) => super::projections::read_model_failed(&fault),
             Fault::Store(fault) => fault.into(),
             Fault::Internal(_) | Fault::Upcasters(UpcastersError::Thread(_)) => {

@@ -112,7 +112,10 @@ impl Tail {
             match self.follow_once(poll, &outage).await {
                 Ok(()) => outage.is_well(),
                 Err(fault) => {
-                    outage.failed(fault);
+                    // That a database is away is told of it.
+                    if !fault.is_away() {
+                        outage.failed(fault);
+                    }
                     tokio::time::sleep(RETRY).await;
                 }
             }

@@ -2,6 +2,7 @@
 //!
 //! Level 2: knows the store, the read models, guests, upcasting and routing.
 
+mod blame;
 mod feed;
 mod instance;
 mod leases;
@@ -19,6 +20,7 @@ mod upcasters;
 mod version;
 mod writer;
 
+pub use code::{Code, SwapFault};
 pub use instance::{Start, sandboxed};
 pub use leases::{Granted, Leases, UnitId};
 pub use order::{Code, SwapFault};

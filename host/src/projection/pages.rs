@@ -45,6 +45,13 @@ pub(super) enum Error {
     NoUpcasters,
 }
 
+impl Error {
+    /// Whether the event store is away, which is told of its database.
+    pub(super) fn is_away(&self) -> bool {
+        matches!(self, Self::Store(fault) if fault.is_away())
+    }
+}
+
 /// Reads pages for all. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Pages {

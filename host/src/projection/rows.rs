@@ -24,15 +24,15 @@ pub(super) struct RowSource {
 pub(super) type Hashes = Vec<Vec<u64>>;
 
 impl RowSource {
-    /// `begun_now`: nothing was ever written for this version.
+    /// `is_new`: no row was ever written for this version, or of this partition of it.
     pub(super) fn new(
         read_model: ReadModel,
         id: VersionId,
         tables: &[TableDefinition],
         limits: &Limits,
-        begun_now: bool,
+        is_new: bool,
     ) -> Self {
-        let filter_bytes = begun_now.then_some(limits.key_filter_bytes);
+        let filter_bytes = is_new.then_some(limits.key_filter_bytes);
         let bytes_max = limits.recent_rows_bytes_max / tables.len().max(1);
         let recent = tables.iter().map(|_| Recent::new(bytes_max, filter_bytes)).collect();
         Self { read_model, id, tables: tables.to_vec(), recent, remembered: 0 }

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::blame::Blame;
 use super::feed::Feed;
 use super::instance::Instance;
 use super::pages::{Error as FeedError, Page};
@@ -17,9 +18,11 @@ use super::status::{Board, Doing, Phase, Problem};
 use super::throttle::Throttle;
 use super::writer::Commits;
 use crate::change::{Cells, Changes, Keys, Manifest, VersionId};
+use crate::database::Outage;
 use crate::event::{Batch, Checkpoint, Position, Timestamp, number_of};
 use crate::guest::Fault;
-use crate::read_model::{Commit, Error as ReadModelError, Prepared, ReadModel, TableChanges};
+use crate::limits::Limits;
+use crate::read_model::{Commit, Error as ReadModelError, Fits, Prepared, ReadModel, TableChanges};
 use crate::route::{Partition, route};
 use crate::task::Panic;
 
@@ -38,16 +41,39 @@ pub(super) enum Stop {
     Lost,
     /// An event can't be folded; what came before it is committed.
     Failed(Problem),
+    /// The database does not keep a row. Of which event it came is not known, for it was to be
+    /// written with the rows of many.
+    Refused(Problem),
     /// Something failed that may be well again later.
     Broken(String),
     /// The host's own code has panicked.
     Panicked(Panic),
+    /// A database is away, which the log is told of the database.
+    Away(String),
+}
+
+impl Stop {
+    /// Of two ends the one that says more.
+    pub(super) fn or_graver(self, other: Self) -> Self {
+        let rank = |stop: &Self| match stop {
+            Self::Reached => 0,
+            Self::Drained => 1,
+            Self::Broken(_) => 2,
+            Self::Away(_) => 3,
+            Self::Panicked(_) => 4,
+            Self::Lost => 5,
+            Self::Refused(_) => 6,
+            Self::Failed(_) => 7,
+        };
+        if rank(&other) > rank(&self) { other } else { self }
+    }
 }
 
 impl From<FeedError> for Stop {
     fn from(fault: FeedError) -> Self {
         match fault {
             FeedError::Panicked(panic) => Self::Panicked(panic),
+            fault if fault.is_away() => Self::Away(fault.to_string()),
             fault => Self::Broken(fault.to_string()),
         }
     }
@@ -58,8 +84,10 @@ impl From<ReadModelError> for Stop {
         match fault {
             ReadModelError::Fenced { .. } => Self::Lost,
             // To try again would not help: a name stays taken.
-            ReadModelError::NameTaken { .. } => Self::Failed(problem_of(&fault)),
+            ReadModelError::NameTaken { .. } | ReadModelError::IndexRefused { .. } => Self::Failed(problem_of(&fault)),
+            ReadModelError::Misfit(_) => Self::Refused(problem_of(&fault)),
             ReadModelError::Panicked(panic) => Self::Panicked(panic),
+            fault if fault.is_away() => Self::Away(fault.to_string()),
             fault => Self::Broken(fault.to_string()),
         }
     }
@@ -91,6 +119,12 @@ pub(super) struct Run {
     pub(super) instance: Instance,
     pub(super) feed: Feed,
     pub(super) rows: RowSource,
+    /// What its tables hold.
+    pub(super) fits: Vec<Fits>,
+    /// Each batch is committed before the next one is folded, so that an event is found whose
+    /// rows the database does not keep.
+    pub(super) is_stepwise: bool,
+    pub(super) limits: Limits,
     pub(super) read_model: ReadModel,
     pub(super) commits: Commits,
     /// What it holds of its partition, and where the last commit that was handed over puts that.
@@ -99,6 +133,8 @@ pub(super) struct Run {
     /// Changes when the database was lost for a moment.
     pub(super) losses: watch::Receiver<u64>,
     pub(super) board: Board,
+    /// What the log was told of its failures.
+    pub(super) outage: Arc<Outage>,
     /// Holds it back while it is built beside a live version.
     pub(super) throttle: Option<Throttle>,
     /// Is told once it has caught up for the first time.
@@ -146,6 +182,9 @@ impl Run {
                 }
             };
             self.board.received(&self.id, page.end.position, page.read_at);
+            if self.commits.have_begun() {
+                self.outage.is_well();
+            }
             let begun = Instant::now();
             self.fold_page(&page).await?;
             if let Some(throttle) = self.throttle.as_ref().filter(|_| !following) {
@@ -170,6 +209,7 @@ impl Run {
         self.read_model.finish_indexes(&self.id, &self.manifest.tables).await?;
         let is_new = self.read_model.finish_build(&self.id).await?;
         self.board.update(&self.id, |observed| observed.phase = Phase::Following);
+        self.outage.is_well();
         if is_new {
             tracing::info!(projection = %self.id, "has caught up");
             // Nobody need be listening.
@@ -214,12 +254,12 @@ impl Run {
                 self.pass(checkpoint);
                 continue;
             }
-            let Err(fault) = self.fold_batch(&part(batch, &rows), checkpoint).await? else { continue };
-            let blamed = fault.event().map(|event| rows.start + event as usize).filter(|row| rows.contains(row));
+            let Err(blame) = self.fold_batch(&part(batch, &rows), checkpoint).await? else { continue };
+            let blamed = blame.event().map(|event| rows.start + event as usize).filter(|row| rows.contains(row));
             let cut = position_start(batch, blamed.unwrap_or(rows.start + rows.len() / 2));
             let one_event = batch.positions[rows.start] == batch.positions[rows.end - 1];
             if one_event || (blamed.is_some() && cut <= rows.start) {
-                return Err(Stop::Failed(self.problem(batch, blamed.unwrap_or(rows.start), &fault)));
+                return Err(Stop::Failed(self.problem(batch, blamed.unwrap_or(rows.start), &blame)));
             }
             // A cut within the events that were made of one falls before or after all of them.
             let cut = if cut > rows.start { cut } else { position_end(batch, rows.start) };
@@ -229,40 +269,70 @@ impl Run {
         Ok(())
     }
 
-    async fn fold_batch(&mut self, batch: &Arc<Batch>, checkpoint: Checkpoint) -> Result<Result<(), Fault>, Stop> {
+    async fn fold_batch(&mut self, batch: &Arc<Batch>, checkpoint: Checkpoint) -> Result<Result<(), Blame>, Stop> {
         self.board.doing(&self.id, Doing::Folding);
         let keys = match self.instance.load(Arc::clone(batch)).await? {
             Ok(keys) => keys,
-            Err(fault) => return Ok(Err(fault)),
+            Err(fault) => return Ok(Err(fault.into())),
         };
-        if let Err(fault) = self.expect_own(&keys) {
-            return Ok(Err(fault));
+        if let Err(blame) = self.expect_own(&keys) {
+            return Ok(Err(blame));
         }
         let hashes = match self.rows.hashes(&keys) {
             Ok(hashes) => hashes,
             Err(fault) => return Ok(Err(fault)),
         };
         self.board.doing(&self.id, Doing::ReadingRows);
-        let rows = self.rows.read(&keys, &hashes).await?;
+        let rows = match self.rows.read(&keys, &hashes).await {
+            Err(ReadModelError::Misfit(misfit)) => return Ok(Err(misfit.into())),
+            read => read?,
+        };
         self.board.doing(&self.id, Doing::Folding);
         let existing = rows.iter().map(|rows| rows.present.clone()).collect();
         let changes = match self.instance.apply(rows).await? {
             Ok(changes) => changes,
-            Err(fault) => return Ok(Err(fault)),
+            Err(fault) => return Ok(Err(fault.into())),
         };
         if changes.iter().all(Changes::is_empty) {
             self.pass(checkpoint);
             return Ok(Ok(()));
         }
-        self.board.doing(&self.id, Doing::WaitingToCommit);
         let tables = table_changes(keys, hashes, changes, existing);
+        if let Err(misfit) = self.fits.iter().zip(&tables).try_for_each(|(fits, changed)| fits.check(changed)) {
+            return Ok(Err(misfit.into()));
+        }
+        self.board.doing(&self.id, Doing::WaitingToCommit);
+        let tables = Arc::new(tables);
         self.rows.remember(&tables, self.commits.done_with_rows());
-        self.push(Commit { tables, checkpoint }).await?;
-        Ok(Ok(()))
+        let (at, idle) = (self.at, self.idle);
+        let pushed = self.push(Commit { tables, checkpoint }).await;
+        if !self.is_stepwise {
+            return Ok(Ok(pushed?));
+        }
+        match pushed.and(self.commits.flush().await) {
+            Err(ReadModelError::Misfit(misfit)) => {
+                self.idle = idle;
+                self.go_back_to(at);
+                Ok(Err(misfit.into()))
+            }
+            written => Ok(Ok(written?)),
+        }
     }
 
-    /// A row belongs to one partition: the one of the aggregate that it is named after.
-    fn expect_own(&self, keys: &[Keys]) -> Result<(), Fault> {
+    /// Forgets what could not be written: `at` is where the last commit has put it.
+    fn go_back_to(&mut self, at: Position) {
+        (self.at, self.prepared.checkpoint.position) = (at, at);
+        let tables = &self.manifest.tables;
+        self.rows = RowSource::new(self.read_model.clone(), self.id.clone(), tables, &self.limits, false);
+        let writer = self.read_model.writer(&self.prepared, tables);
+        self.commits =
+            Commits::start(writer, self.board.clone(), (self.id.clone(), self.partition.number), &self.limits);
+    }
+
+    /// The tables can have rows with such keys, and a row belongs to one partition: the one of the
+    /// aggregate that it is named after.
+    fn expect_own(&self, keys: &[Keys]) -> Result<(), Blame> {
+        self.fits.iter().zip(keys).try_for_each(|(fits, keys)| fits.check_keys(keys))?;
         if self.partition.is_whole() {
             return Ok(());
         }
@@ -271,14 +341,13 @@ impl Run {
             let foreign =
                 (0..keys.count).map(|row| ids.get(row)).find(|id| self.partition.of(id) != self.partition.number);
             if let Some(id) = foreign {
-                return Err(Fault::Lied {
-                    what: format!(
-                        "table `{}` is keyed by the aggregate's id, but partition {} was to write row `{id}`, which belongs to partition {}",
-                        table.name,
-                        self.partition.number,
-                        self.partition.of(id)
-                    ),
-                });
+                let what = format!(
+                    "table `{}` is keyed by the aggregate's id, but partition {} was to write row `{id}`, which belongs to partition {}",
+                    table.name,
+                    self.partition.number,
+                    self.partition.of(id)
+                );
+                return Err(Fault::Lied { what }.into());
             }
         }
         Ok(())
@@ -306,11 +375,11 @@ impl Run {
         self.commits.push(commit, self.feed.reads_ahead()).await
     }
 
-    fn problem(&self, batch: &Batch, row: usize, fault: &Fault) -> Problem {
+    fn problem(&self, batch: &Batch, row: usize, blame: &Blame) -> Problem {
         let (position, event_id) = (batch.position(row), batch.event_id(row));
-        let message = format!("{}, position {position}, event {event_id}, {}: {fault}", self.id, batch.event_type(row));
+        let message = format!("{}, position {position}, event {event_id}, {}: {blame}", self.id, batch.event_type(row));
         Problem {
-            code: fault.code().to_owned(),
+            code: blame.code().to_owned(),
             message: message.replacen(": at ", ", at ", 1),
             position: Some(position),
             event_id: Some(event_id),

@@ -284,7 +284,9 @@ impl Projections {
     async fn advance(&self, held: &OwnedMutexGuard<()>, position: Position) {
         let advance = async {
             while let Err(fault) = self.around.tail.advance(held, position).await {
-                tracing::warn!("the event store can't be read, trying again: {fault}");
+                if !fault.is_away() {
+                    tracing::warn!("the event store can't be read, trying again: {fault}");
+                }
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         };

@@ -46,9 +46,9 @@ impl Projections {
         let mut version = Version::new(around, id.clone(), code, None);
         match version.run_once().await? {
             Stop::Reached => Ok(Trial::Folded(id)),
-            Stop::Failed(problem) => Ok(Trial::Failed(problem)),
+            Stop::Failed(problem) | Stop::Refused(problem) => Ok(Trial::Failed(problem)),
             Stop::Drained | Stop::Lost => Err(Error::Closed),
-            Stop::Broken(fault) => Err(Error::Trial { reason: fault }),
+            Stop::Broken(fault) | Stop::Away(fault) => Err(Error::Trial { reason: fault }),
             Stop::Panicked(panic) => Err(panic.into()),
         }
     }

@@ -12,7 +12,7 @@ use super::feed::{Feed, Tail};
 use super::instance::Instance;
 use super::leases::Leases;
 use super::order::{Code, Order, SwapFault};
-use super::pages::Pages;
+use super::pages::{Error as FeedError, Pages};
 use super::rows::RowSource;
 use super::run::{Run, Stop, history_changed, problem_of};
 use super::status::{Board, Phase, Problem};
@@ -65,7 +65,7 @@ pub(super) struct Version {
     /// It waits so long before it runs again.
     pub(super) retry_after: Option<Duration>,
     /// What the log was told of its failures.
-    outage: Outage,
+    outage: Arc<Outage>,
     /// So many partitions are wanted, if not those that there are.
     pub(super) wanted_partitions: Option<u32>,
     /// Code that was started already, and who waits for it to run.
@@ -84,7 +84,7 @@ pub(super) struct Incoming {
 impl Version {
     pub(super) fn new(around: Surroundings, id: VersionId, code: Code, resting: Option<Phase>) -> Self {
         let (wanted_partitions, incoming) = (None, None);
-        let outage = Outage::of(format!("projection {id}"));
+        let outage = Arc::new(Outage::of(format!("projection {id}")));
         Self { around, id, code, resting, pause: RETRY_FIRST, retry_after: None, outage, wanted_partitions, incoming }
     }
 
@@ -107,7 +107,11 @@ impl Version {
                     }
                 }
             };
-            match stopped.unwrap_or_else(Stop::Panicked) {
+            let stopped = stopped.unwrap_or_else(Stop::Panicked);
+            if let Stop::Broken(fault) = &stopped {
+                self.outage.failed(fault);
+            }
+            match stopped {
                 // The next round goes on with what is left.
                 Stop::Drained | Stop::Reached => {}
                 Stop::Lost if self.around.leases.is_shared() => {
@@ -123,7 +127,7 @@ impl Version {
                     self.resting = Some(Phase::Failed);
                     self.set_phase(Phase::Failed, Some(problem));
                 }
-                Stop::Failed(problem) => {
+                Stop::Failed(problem) | Stop::Refused(problem) => {
                     tracing::error!(projection = %self.id, code = problem.code, "{}", problem.message);
                     self.resting = Some(Phase::Failed);
                     let noted = self.around.read_model.note_stopped(&self.id, &problem.message).await;
@@ -132,8 +136,7 @@ impl Version {
                     }
                     self.set_phase(Phase::Failed, Some(problem));
                 }
-                Stop::Broken(fault) => {
-                    self.outage.failed(&fault);
+                Stop::Broken(fault) | Stop::Away(fault) => {
                     self.retry("unavailable", fault, before);
                 }
                 Stop::Panicked(panic) => self.has_panicked(&panic, before),
@@ -256,7 +259,19 @@ impl Version {
         self.run_as_recorded(&stop).await
     }
 
+    /// If the database refuses rows that were to be written with many others, the same events are
+    /// folded again, and committed step by step, to find the one that is to blame.
     async fn run_as_recorded(&mut self, interrupt: &CancellationToken) -> Result<Stop, Error> {
+        match self.run_record(interrupt, false).await? {
+            Stop::Refused(problem) => {
+                tracing::info!(projection = %self.id, "looks for the event that is to blame: {}", problem.message);
+                self.run_record(interrupt, true).await
+            }
+            stopped => Ok(stopped),
+        }
+    }
+
+    async fn run_record(&mut self, interrupt: &CancellationToken, is_stepwise: bool) -> Result<Stop, Error> {
         let record = self.around.read_model.version(&self.id).await?;
         if record.state == State::Retired {
             // Another host has retired it, and this one is about to hear of it.
@@ -281,7 +296,7 @@ impl Version {
             None if count > 1 => Some(record.as_of.unwrap_or(record.built_until).max(farthest)),
             None => record.as_of,
         };
-        let stopped = self.run_partitions(&record, until, interrupt).await?;
+        let stopped = self.run_partitions(&record, until, interrupt, is_stepwise).await?;
         if matches!(stopped, Stop::Reached) && count > 1 && !self.all_reached(until).await? {
             // Other hosts fold the others.
             interrupt.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await;
@@ -310,6 +325,7 @@ impl Version {
         record: &VersionRecord,
         until: Option<Position>,
         interrupt: &CancellationToken,
+        is_stepwise: bool,
     ) -> Result<Stop, Error> {
         let interrupt = interrupt.child_token();
         let count = number_of(record.checkpoints.len());
@@ -328,14 +344,13 @@ impl Version {
             self.around.leases.holds((self.id.clone(), number), prepared.epoch);
             let instance = self.arrived();
             let mut run = match self.set_up(record, &prepared, Partition { number, count }, until, instance).await {
-                Ok(run) => Run { losses: losses.clone(), ..run },
+                Ok(run) => Run { losses: losses.clone(), is_stepwise, ..run },
                 Err(stop) => {
                     interrupt.cancel();
                     runs.join_all().await;
                     return Ok(stop);
                 }
             };
-            self.outage.is_well();
             let interrupt = interrupt.clone();
             runs.spawn(async move { run.run(&interrupt).await });
         }
@@ -367,7 +382,7 @@ impl Version {
             if !matches!(stopped, Stop::Reached) {
                 interrupt.cancel();
             }
-            outcome = graver(outcome, stopped);
+            outcome = outcome.or_graver(stopped);
         }
         let kept = granted.borrow().of(&self.id, count);
         self.around.leases.hand_over_but(&self.around.read_model, &self.id, &kept, count).await?;
@@ -385,7 +400,7 @@ impl Version {
         let (around, manifest) = (&self.around, &self.code.manifest);
         if let Some((at, expected)) = prepared.checkpoint.last_event {
             let found = around.pages.store().event_id_at(at).await;
-            let found = found.map_err(|fault| Stop::Broken(fault.to_string()))?;
+            let found = found.map_err(|fault| Stop::from(FeedError::from(fault)))?;
             if let Some(problem) = history_changed(&self.id, at, expected, found) {
                 return Err(Stop::Failed(problem));
             }
@@ -398,7 +413,6 @@ impl Version {
         };
         let limits = around.limits.among(partition.count);
         let position = prepared.checkpoint.position;
-        let begun_now = position == Position::START;
         let beside = record.state == State::Building && !record.live;
         Ok(Run {
             partition,
@@ -410,13 +424,23 @@ impl Version {
                 prepared.checkpoint.without_gap(),
                 until,
             ),
-            rows: RowSource::new(around.read_model.clone(), self.id.clone(), &manifest.tables, &limits, begun_now),
+            rows: RowSource::new(
+                around.read_model.clone(),
+                self.id.clone(),
+                &manifest.tables,
+                &limits,
+                prepared.is_new,
+            ),
+            fits: around.read_model.fits(&manifest.tables),
+            is_stepwise: false,
+            limits: limits.clone(),
             read_model: around.read_model.clone(),
             prepared: prepared.clone(),
             at: position,
             losses: around.read_model.losses(),
             commits: Commits::start(writer, around.board.clone(), (self.id.clone(), partition.number), &limits),
             board: around.board.clone(),
+            outage: Arc::clone(&self.outage),
             throttle: beside.then(|| Throttle::new(around.board.clone(), &around.limits)),
             ready: around.ready.clone(),
             manifest: Arc::clone(manifest),
@@ -458,17 +482,4 @@ impl Version {
             observed.behind_since = Timestamp::now();
         });
     }
-}
-
-/// Of two ends the one that says more.
-fn graver(one: Stop, other: Stop) -> Stop {
-    let rank = |stop: &Stop| match stop {
-        Stop::Reached => 0,
-        Stop::Drained => 1,
-        Stop::Broken(_) => 2,
-        Stop::Panicked(_) => 3,
-        Stop::Lost => 4,
-        Stop::Failed(_) => 5,
-    };
-    if rank(&other) > rank(&one) { other } else { one }
 }

@@ -75,6 +75,11 @@ impl Commits {
         self.done.with_rows.load(Ordering::Acquire)
     }
 
+    /// Whether any commit is done.
+    pub(super) fn have_begun(&self) -> bool {
+        self.done.all.load(Ordering::Acquire) > 0
+    }
+
     /// Whether all that was pushed is committed.
     pub(super) fn are_done(&self) -> bool {
         self.done.all.load(Ordering::Acquire) == self.pushed

@@ -66,6 +66,14 @@ impl TableChanges {
         self.existing.get(key) == Some(&0)
     }
 
+    /// Roughly how many bytes the row under key `key` takes, with the key; the values only if it is put.
+    #[must_use]
+    pub fn row_bytes(&self, key: usize) -> usize {
+        let cells = |columns: &[Column], row: usize| columns.iter().map(|column| column.cell_bytes(row)).sum::<usize>();
+        let is_put = self.changes.operations[key] == Operation::Put;
+        cells(&self.keys.columns, key) + if is_put { cells(&self.changes.columns, self.value_row(key)) } else { 0 }
+    }
+
     /// Roughly how much memory it takes, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -85,7 +93,7 @@ pub struct Commit {
 /// The one writer of a version's rows.
 #[derive(Debug)]
 pub struct Writer {
-    database: Database,
+    pub(super) database: Database,
     prepared: Prepared,
     /// Where it stands, if the database has lost nothing.
     at: Position,
@@ -96,7 +104,7 @@ impl ReadModel {
     /// The writer of `prepared`.
     #[must_use]
     pub fn writer(&self, prepared: &Prepared, tables: &[TableDefinition]) -> Writer {
-        let table = |table| TableWriter::new(self.dialect(), &prepared.id, table);
+        let table = |table| TableWriter::new(&self.database, &prepared.id, table);
         Writer {
             database: self.database.clone(),
             prepared: prepared.clone(),
@@ -140,9 +148,13 @@ impl Writer {
         }
         move_checkpoint(&mut transaction, &self.prepared, self.at, &checkpoint).await?;
         for (table, merged) in self.tables.iter().zip(&merged) {
-            table.write(&mut transaction, merged).await?;
+            if let Err(fault) = table.write(&mut transaction, merged).await {
+                drop(transaction);
+                return Err(self.refused(table, merged, fault).await);
+            }
         }
-        transaction.commit().await?;
+        // Some constraints are looked at in the end only.
+        transaction.commit().await.map_err(Error::of_rows)?;
         self.at = checkpoint.position;
         Ok(())
     }
@@ -204,7 +216,6 @@ async fn move_checkpoint(
     let fence = if super::fault::is_unfenced() { "epoch >= ? AND position >= 0 * ? AND ? <> ''" } else { FENCE };
     #[cfg(not(feature = "fault-injection"))]
     let fence = FENCE;
-    // The time is written each time, so that MySQL too counts the row as written.
     let moved = query(format!(
         "UPDATE fantascope_checkpoints SET position = ?, event_id = ?, event_position = ?, updated_at = ?, digest = ? \
          WHERE projection = ? AND version = ? AND generation = ? AND \"partition\" = ? AND {fence}"

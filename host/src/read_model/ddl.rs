@@ -1,13 +1,16 @@
 //! The SQL that makes tables and views. All dynamic identifiers go through `quote`.
 
 use super::Error;
-use crate::change::{ColumnDefinition, ColumnType, Name, TableDefinition, VersionId};
+use crate::change::{ColumnType, Name, TableDefinition, VersionId};
 use crate::database::{Dialect, Flavour, quote};
 use crate::event::Position;
 
 /// Bytes of a key that InnoDB can index, and those that a character may take.
 const MYSQL_KEY_BYTES: usize = 3_072;
 const MYSQL_CHARACTER_BYTES: usize = 4;
+
+/// Digits of a decimal before the point and behind it, in MySQL.
+pub(super) const MYSQL_DIGITS: [usize; 2] = [35, 30];
 
 /// The table that holds the rows of one version.
 pub(super) fn physical_table(id: &VersionId, table: &Name) -> String {
@@ -33,16 +36,12 @@ const SUFFIX: usize = 3;
 
 /// The statement that makes the table.
 pub(super) fn create_table(dialect: Dialect, flavour: Flavour, id: &VersionId, table: &TableDefinition) -> String {
-    let indexed = |column: &ColumnDefinition| {
-        let in_key = table.key().iter().any(|key| key.name == column.name);
-        in_key || table.indexes.iter().flatten().any(|name| *name == column.name)
-    };
     let columns: Vec<String> = table
         .columns
         .iter()
         .map(|column| {
             let null = if column.nullable { "" } else { " NOT NULL" };
-            let of_type = sql_type(dialect, column.of_type, indexed(column).then(|| indexed_length(table)));
+            let of_type = sql_type(dialect, column.of_type, indexed_length(table, &column.name));
             format!("{} {of_type}{null}", quote(column.name.as_str()))
         })
         .collect();
@@ -60,11 +59,13 @@ pub(super) fn create_table(dialect: Dialect, flavour: Flavour, id: &VersionId, t
     format!("CREATE TABLE {physical} ({}, PRIMARY KEY ({key})){options}", columns.join(", "))
 }
 
-/// How many characters, or bytes, MySQL can take in each indexed column of `table`: all
-/// columns of an index share what an index may hold.
-fn indexed_length(table: &TableDefinition) -> usize {
+/// How many characters, or bytes, MySQL can take in `column` of `table`, if that stands in its key
+/// or an index: all columns of an index share what an index may hold.
+pub(super) fn indexed_length(table: &TableDefinition, column: &Name) -> Option<usize> {
+    let in_key = table.key().iter().any(|key| key.name == *column);
+    let is_indexed = in_key || table.indexes.iter().flatten().any(|name| name == column);
     let widest = table.indexes.iter().map(Vec::len).chain([table.key_columns]).max().unwrap_or(1);
-    MYSQL_KEY_BYTES / MYSQL_CHARACTER_BYTES / widest.max(1)
+    is_indexed.then_some(MYSQL_KEY_BYTES / MYSQL_CHARACTER_BYTES / widest.max(1))
 }
 
 /// Statements that make those of the table's indexes that are missing.
@@ -134,7 +135,10 @@ fn sql_type(dialect: Dialect, of_type: ColumnType, indexed: Option<usize>) -> St
         ColumnType::Integer => plain("INTEGER", "bigint", "BIGINT"),
         ColumnType::Timestamp => plain("INTEGER", "timestamptz", "DATETIME(6)"),
         ColumnType::Float => plain("REAL", "double precision", "DOUBLE"),
-        ColumnType::Decimal => plain("TEXT", "numeric", "DECIMAL(65,30)"),
+        ColumnType::Decimal => {
+            let [before, behind] = MYSQL_DIGITS;
+            plain("TEXT", "numeric", &format!("DECIMAL({},{behind})", before + behind))
+        }
         // Kept as it was written, which `jsonb` and the JSON of MySQL do not.
         ColumnType::Json => plain("TEXT", "json", "LONGTEXT"),
         ColumnType::Text => {

@@ -253,12 +253,14 @@ impl ReadModel {
         let taken = taken.bind(id.generation).bind(partition).bind(self.host.to_string());
         let is_mine = taken.execute(&mut transaction).await? == 1;
         let row = query(
-            "SELECT position, event_id, event_position, epoch FROM fantascope_checkpoints \
+            "SELECT position, event_id, event_position, epoch, digest FROM fantascope_checkpoints \
              WHERE projection = ? AND version = ? AND generation = ? AND \"partition\" = ?",
         );
         let row = row.bind(id.projection.to_string()).bind(id.version).bind(id.generation).bind(partition);
         let row = row.optional(&mut transaction).await?.ok_or_else(|| Error::UnknownVersion { id: id.clone() })?;
         let (checkpoint, epoch) = (checkpoint_of(&row)?, row.get("epoch")?);
+        // Each commit leaves the digest of its plugin.
+        let is_new = checkpoint.position == Position::START && row.get::<Option<String>>("digest")?.is_none();
         // Whoever adds a set raises the epochs: it did so before the row above was taken, and is
         // seen here, or it takes it away again.
         let latest = query("SELECT coalesce(max(number), 0) AS number FROM fantascope_upcaster_sets");
@@ -267,7 +269,7 @@ impl ReadModel {
         }
         transaction.commit().await?;
         let owner = Arc::clone(&self.host);
-        Ok(is_mine.then(|| Prepared { id: id.clone(), partition, digest, checkpoint, epoch, owner }))
+        Ok(is_mine.then(|| Prepared { id: id.clone(), partition, digest, checkpoint, is_new, epoch, owner }))
     }
 
     /// Gives a partition up that this host folds, so that another may take it at once.

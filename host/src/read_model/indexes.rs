@@ -4,9 +4,10 @@
 use tokio::task::JoinSet;
 
 use super::ddl::{Index, create_indexes};
+use super::refused::reason;
 use super::{Error, ReadModel};
 use crate::change::{TableDefinition, VersionId};
-use crate::database::{Database, Dialect, Durability, Session, query};
+use crate::database::{Database, Dialect, Durability, Session, is_data, query};
 use crate::task::Panic;
 
 /// Indexes that are made at once on PostgreSQL: several of the server's processes may sort for an
@@ -17,7 +18,7 @@ impl ReadModel {
     /// Makes those indexes of `id` that are missing.
     ///
     /// # Errors
-    /// If the database fails.
+    /// [`Error::IndexRefused`] if a value has no room in one.
     pub async fn finish_indexes(&self, id: &VersionId, tables: &[TableDefinition]) -> Result<(), Error> {
         let mut waiting = self.missing_indexes(id, tables).await?.into_iter();
         let at_once = match self.dialect() {
@@ -29,9 +30,9 @@ impl ReadModel {
         let mut making = JoinSet::new();
         loop {
             while making.len() < at_once
-                && let Some(statement) = waiting.next()
+                && let Some(index) = waiting.next()
             {
-                making.spawn(make(self.database.clone(), statement));
+                making.spawn(make(self.database.clone(), id.clone(), index));
             }
             match making.join_next().await {
                 Some(made) => made.unwrap_or_else(|fault| Err(Panic::from(fault).into()))?,
@@ -40,8 +41,7 @@ impl ReadModel {
         }
     }
 
-    /// The statements that make them.
-    async fn missing_indexes(&self, id: &VersionId, tables: &[TableDefinition]) -> Result<Vec<String>, Error> {
+    async fn missing_indexes(&self, id: &VersionId, tables: &[TableDefinition]) -> Result<Vec<Index>, Error> {
         let mut missing: Vec<Index> =
             tables.iter().flat_map(|table| create_indexes(self.dialect(), id, table)).collect();
         if self.dialect() == Dialect::MySql {
@@ -49,13 +49,18 @@ impl ReadModel {
             let there = index_names(&mut self.database.read().await?).await?;
             missing.retain(|index| !there.contains(&index.name));
         }
-        Ok(missing.into_iter().map(|index| index.statement).collect())
+        Ok(missing)
     }
 }
 
-async fn make(database: Database, statement: String) -> Result<(), Error> {
+async fn make(database: Database, id: VersionId, index: Index) -> Result<(), Error> {
     let mut transaction = database.begin(Durability::Full).await?;
-    query(statement).execute(&mut transaction).await?;
+    let Index { name, statement } = index;
+    let made = query(statement).execute(&mut transaction).await;
+    made.map_err(|fault| match is_data(&fault) {
+        true => Error::IndexRefused { id, index: name, reason: reason(&fault) },
+        false => Error::Database(fault),
+    })?;
     Ok(transaction.commit().await?)
 }
 

@@ -4,7 +4,7 @@
 use hashbrown::HashTable;
 
 use super::{Commit, TableChanges};
-use crate::change::{Column, Operation};
+use crate::change::{Column, Keys, Operation};
 
 /// What is to be written of one table. No key is in it twice.
 pub(super) struct Merged<'a> {
@@ -45,6 +45,27 @@ impl<'a> Merged<'a> {
         let operation = |place: &Place| batches[place.batch as usize].changes.operations[place.key as usize];
         let (puts, deletes) = places.into_iter().partition(|place| operation(place) == Operation::Put);
         Self { batches, puts, deletes }
+    }
+
+    /// All that is to be written, a row at a time.
+    pub(super) fn one_by_one(&self) -> impl Iterator<Item = Self> {
+        let of = |puts: Vec<Place>, deletes: Vec<Place>| Self { batches: self.batches.clone(), puts, deletes };
+        let puts = self.puts.iter().map(move |&place| of(vec![place], Vec::new()));
+        puts.chain(self.deletes.iter().map(move |&place| of(Vec::new(), vec![place])))
+    }
+
+    /// How many bytes all of it takes, or some more.
+    pub(super) fn bytes(&self) -> usize {
+        self.batches.iter().map(|batch| batch.bytes()).sum()
+    }
+
+    /// How many bytes the row takes that is put at `place`.
+    pub(super) fn row_bytes(&self, place: Place) -> usize {
+        self.batches[place.batch as usize].row_bytes(place.key as usize)
+    }
+
+    pub(super) fn keys(&self, place: Place) -> (&'a Keys, usize) {
+        (&self.batches[place.batch as usize].keys, place.key as usize)
     }
 
     pub(super) fn key(&self, place: Place) -> Row<'a> {
@@ -98,7 +119,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::change::{Cells, Changes, Keys};
+    use crate::change::{Cells, Changes};
     use crate::event::{Checkpoint, Position};
 
     /// Keys with what becomes of them: `a=1` is put, `a-` deleted, `a` left as it is; `!` before a

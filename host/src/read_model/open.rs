@@ -5,8 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use uuid::Uuid;
 
+use super::fits::Misfit;
+use super::refused::reason;
 use crate::change::{Name, VersionId};
-use crate::database::{Concern, Database, Dialect, Error as DatabaseError, Tables, is_lost, query};
+use crate::database::{
+    Concern, Database, Dialect, Error as DatabaseError, Tables, is_data, is_lost, is_unwritable, query,
+};
 use crate::task::Panic;
 
 macro_rules! migration {
@@ -83,6 +87,14 @@ pub enum Error {
     Live { id: VersionId },
     #[error("the partitions of projection {id} stand at different positions")]
     Uneven { id: VersionId },
+    #[error(transparent)]
+    Misfit(#[from] Misfit),
+    #[error(
+        "the plugin has {bytes} bytes, and the database takes {most} in a statement: raise `max_allowed_packet` on the server and start the host anew, or make the plugin smaller"
+    )]
+    PluginTooLarge { bytes: usize, most: usize },
+    #[error("projection {id}: the index `{index}` can't be made: {reason}")]
+    IndexRefused { id: VersionId, index: String, reason: String },
     #[error("{reason}")]
     Trial { reason: String },
     #[error("the event store can't be read: {reason}")]
@@ -92,10 +104,19 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the database is away: the same may work when it is back.
+    /// Whether the database is away, or its disk is full, which it tells the log by itself: the
+    /// same may work later.
     #[must_use]
     pub fn is_away(&self) -> bool {
-        matches!(self, Self::Database(fault) if is_lost(fault))
+        matches!(self, Self::Database(fault) if is_lost(fault) || is_unwritable(fault))
+    }
+
+    /// What `fault`, met while rows were read or written, comes to.
+    pub(super) fn of_rows(fault: sqlx::Error) -> Self {
+        if is_data(&fault) {
+            return Misfit { at: "a row".to_owned(), reason: reason(&fault) }.into();
+        }
+        Self::Database(fault)
     }
 
     /// The stable code of this fault.
@@ -111,6 +132,8 @@ impl Error {
             Self::UnknownVersion { .. } => "unknown_version",
             Self::Live { .. } => "version_live",
             Self::Panicked(_) => Panic::CODE,
+            Self::PluginTooLarge { .. } => "plugin_too_large",
+            Self::Misfit(_) | Self::IndexRefused { .. } => "row_refused",
             _ => "unavailable",
         }
     }

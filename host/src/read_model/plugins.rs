@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::fits::STATEMENT_BYTES;
 use super::hosts::{fence_others, last_events_beyond};
 use super::operations::note;
 use super::record::{record, records};
@@ -93,8 +94,12 @@ impl ReadModel {
     /// Keeps the bytes of a plugin.
     ///
     /// # Errors
-    /// If the database fails.
+    /// [`Error::PluginTooLarge`] if no statement can have so many.
     pub async fn keep_plugin(&self, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
+        let most = self.database.statement_bytes_max().saturating_sub(STATEMENT_BYTES);
+        if bytes.len() > most {
+            return Err(Error::PluginTooLarge { bytes: bytes.len(), most });
+        }
         let mut writing = self.begin().await?;
         let again = writing.dialect().on_conflict(&["digest".into()], &["admitted_at".into()]);
         query(format!("INSERT INTO fantascope_plugins (digest, bytes, admitted_at) VALUES (?, ?, ?){again}"))

@@ -13,7 +13,6 @@ impl ReadModel {
         if keys.count == 0 {
             return Ok(Rows::none(table, 0));
         }
-        let mut connection = self.database.read().await?;
-        Ok(read(&mut connection, self.database.flavour(), id, table, keys).await?)
+        read(&self.database, id, table, keys).await.map_err(Error::of_rows)
     }
 }

@@ -25,6 +25,8 @@ pub struct Prepared {
     pub digest: Digest,
     /// Where to go on.
     pub checkpoint: Checkpoint,
+    /// Whether nothing was ever committed. Where it stands does not tell: it may have been set back.
+    pub is_new: bool,
     /// The fence: commits bear it, and only the latest owner's is good.
     pub epoch: i64,
     /// The host that is about to fold it.

@@ -14,7 +14,7 @@ use super::insert::{NewRow, Placed, insert, insert_if};
 use super::known::Known;
 use super::premises::Premises;
 use super::redo::{self, Redo};
-use crate::database::{Cause, Database, Dialect, Durability, Outage, Writer, is_lost, is_passing, is_taken};
+use crate::database::{Cause, Database, Dialect, Durability, Writer, is_lost, is_passing, is_taken};
 use crate::event::{Checkpoint, Position};
 
 /// Appends that go into one transaction, and so share one sync to disk.
@@ -34,7 +34,6 @@ const WRITER_KEPT: Duration = Duration::from_millis(500);
 pub(super) struct Appender {
     database: Database,
     head: Arc<Head>,
-    outage: Outage,
     complaints: Complaints,
     /// The connection that wrote last, on a server: as long as one append follows another.
     writer: Option<Writer>,
@@ -74,8 +73,7 @@ impl Written {
 
 impl Appender {
     pub(super) fn new(database: Database, head: Arc<Head>) -> Self {
-        let (outage, complaints) = (Outage::of("events can't be appended"), Complaints::default());
-        Self { database, head, outage, complaints, writer: None }
+        Self { database, head, complaints: Complaints::default(), writer: None }
     }
 
     pub(super) async fn run(&mut self, requests: &mut mpsc::Receiver<Request>) {
@@ -128,7 +126,8 @@ impl Appender {
     /// Lets everybody know, the log too, that nothing of `requests` was done, as far as is known.
     fn fail(&mut self, requests: Vec<Request>, failure: &Failure) {
         match failure.cause() {
-            Cause::Away => self.outage.failed(failure.fault()),
+            // That is told of the database.
+            Cause::Away => {}
             cause => self.complaints.tell(cause, failure.fault()),
         }
         requests.into_iter().for_each(|request| request.fail(failure));
@@ -161,9 +160,6 @@ impl Appender {
         if matches!(written, Err(Failure::Unknown(_))) && requests.iter_mut().all(Request::doubt) {
             // Their events have ids, by which it is found out whether it is done.
             written = self.write_by_looking(requests, deadline).await;
-        }
-        if written.is_ok() {
-            self.outage.is_well();
         }
         written.map_err(|failure| match failure {
             Failure::Before(fault) if requests.iter().any(Request::is_in_doubt) => Failure::Unknown(fault),
@@ -211,7 +207,7 @@ impl Appender {
         let mut known = Known::look_up(&mut transaction, self.database.flavour(), requests).await?;
         let mut rows = Vec::new();
         let outcomes: Vec<Outcome> = requests.iter().map(|request| request.decide(&mut known, &mut rows)).collect();
-        let positions = insert(&mut transaction, &rows).await?;
+        let positions = insert(&self.database, &mut transaction, &rows).await?;
         if rows.is_empty()
             && self.database.dialect() == Dialect::MySql
             && !Redo::look(&mut transaction, self.database.flavour()).await?.is_on_disk()

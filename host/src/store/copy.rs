@@ -177,7 +177,7 @@ impl Run<'_> {
         while after.position < up_to {
             let page = self.from.page(after, up_to).await?;
             let mut transaction = self.to.database.begin(Durability::Full).await?;
-            placed::insert(&mut transaction, &page.events).await?;
+            placed::insert(&self.to.database, &mut transaction, &page.events).await?;
             transaction.commit().await?;
             copied += self.note(&page);
             after = page.end();

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::premises::Premises;
 use super::{mysql, postgres, sqlite};
-use crate::database::{Link, Session};
+use crate::database::{Database, Link, Session};
 use crate::event::{Position, StoredEvent, Timestamp};
 
 /// An event as it is written.
@@ -43,6 +43,9 @@ pub(super) const COLUMNS: &str = "event_id, event_type, event_version, aggregate
                                   event_timestamp, user_id, correlation_id, causation_id, metadata, event_data";
 pub(super) const COLUMN_COUNT: usize = 12;
 
+/// What an event takes in a statement at the most, beside its texts.
+pub(super) const EVENT_BYTES: usize = 256;
+
 impl NewRow<'_> {
     /// Whether `stored` is this event. When it happened and its place in the aggregate
     /// are not looked at, for an append may leave them to the store.
@@ -63,20 +66,31 @@ impl NewRow<'_> {
         self.event_data.len() + self.metadata.map_or(0, str::len)
     }
 
+    /// How many bytes it takes in a statement, or some more.
+    pub(super) fn bytes(&self) -> usize {
+        let optional = [self.user_id, self.correlation_id, self.causation_id, self.metadata];
+        let names = self.event_type.len() + self.aggregate_type.len() + self.aggregate_id.len();
+        EVENT_BYTES + names + self.event_data.len() + optional.into_iter().flatten().map(str::len).sum::<usize>()
+    }
+
     pub(super) fn version_as_sql(&self) -> i64 {
         i64::try_from(self.aggregate_version).unwrap_or(i64::MAX)
     }
 }
 
-/// Writes `rows` in order, inside the caller's transaction, and gives their positions.
-pub(super) async fn insert(session: &mut dyn Session, rows: &[NewRow<'_>]) -> sqlx::Result<Vec<Position>> {
+/// Writes `rows` in order, inside the caller's transaction on `database`, and gives their positions.
+pub(super) async fn insert(
+    database: &Database,
+    session: &mut dyn Session,
+    rows: &[NewRow<'_>],
+) -> sqlx::Result<Vec<Position>> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
     let positions = match session.link() {
         Link::Sqlite(connection) => sqlite::insert(connection, rows).await,
         Link::Postgres(connection) => postgres::insert(connection, rows).await,
-        Link::MySql(connection) => mysql::insert(connection, rows).await,
+        Link::MySql(connection) => mysql::insert(connection, rows, database.statement_bytes_max()).await,
     };
     session.answered(positions.as_ref().err());
     positions

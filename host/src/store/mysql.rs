@@ -24,7 +24,7 @@ use super::head::Look;
 use super::insert::{COLUMN_COUNT, COLUMNS, NewRow, Placed};
 use super::premises::{Base, Premises};
 use super::redo::{self, Redo};
-use crate::database::{Connection, Database, Dialect, Flavour, Session, date_time, micros, pieces, query};
+use crate::database::{Connection, Database, Dialect, Flavour, Session, date_time, micros, pieces_within, query};
 use crate::event::{Checkpoint, Position};
 
 /// Rows of one INSERT.
@@ -216,9 +216,14 @@ macro_rules! bound {
     }};
 }
 
-pub(super) async fn insert(connection: &mut MySqlConnection, rows: &[NewRow<'_>]) -> sqlx::Result<Vec<Position>> {
+/// Writes `rows` by statements of `bytes_max` at the most.
+pub(super) async fn insert(
+    connection: &mut MySqlConnection,
+    rows: &[NewRow<'_>],
+    bytes_max: usize,
+) -> sqlx::Result<Vec<Position>> {
     let mut positions = Vec::with_capacity(rows.len());
-    for piece in pieces(rows.len(), ROWS_PER_STATEMENT) {
+    for piece in pieces_within(rows.len(), ROWS_PER_STATEMENT, bytes_max, |row| rows[row].bytes()) {
         let row = format!("({})", Dialect::MySql.places(1, COLUMN_COUNT));
         let sql = format!("INSERT INTO events ({COLUMNS}) VALUES {}", vec![row; piece.len()].join(","));
         let query = bound!(sqlx::query(AssertSqlSafe(sql)), &rows[piece.clone()], None::<i64>);

@@ -37,6 +37,9 @@ pub(super) const CONCERN: Concern = Concern {
 /// Appends that wait to be written; further callers wait.
 const APPENDS_WAITING: usize = 1_024;
 
+/// What an event may have beside payload and metadata: six names of up to 200 bytes, and more.
+const EVENT_BYTES_BESIDE: usize = 4 << 10;
+
 /// The event store. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -52,8 +55,9 @@ impl Store {
     /// Opens the store in `database`, making its tables where they are missing.
     ///
     /// # Errors
-    /// If the database can't be migrated or read.
+    /// If the database can't be migrated or read, or takes no events as large as `limits` allow.
     pub async fn open(database: &Database, limits: &Limits) -> Result<Self, DatabaseError> {
+        expect_room(database, limits)?;
         database.migrate(&CONCERN).await?;
         super::checks::check(database).await?;
         let fault = |fault| match fault {
@@ -162,4 +166,15 @@ async fn append(tasks: Tasks, mut appender: Appender, mut requests: mpsc::Receiv
 /// Hears of appends of others, as long as the store is used.
 async fn listen(tasks: Tasks, database: Database, head: Weak<Head>) {
     while tasks.run("news of appends", super::head::listen(database.clone(), Weak::clone(&head))).await.is_none() {}
+}
+
+/// The largest event that is taken must have room in a statement.
+fn expect_room(database: &Database, limits: &Limits) -> Result<(), DatabaseError> {
+    // Payload and metadata are bounded each.
+    let needed = limits.event_bytes_max.saturating_mul(2).saturating_add(EVENT_BYTES_BESIDE);
+    let found = database.statement_bytes_max();
+    if needed <= found {
+        return Ok(());
+    }
+    Err(DatabaseError::Statement { database: database.name().to_owned(), found, needed })
 }

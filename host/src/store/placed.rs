@@ -4,22 +4,22 @@ use sqlx::mysql::MySqlConnection;
 use sqlx::{AssertSqlSafe, PgConnection, SqliteConnection};
 use uuid::Uuid;
 
-use super::insert::{COLUMN_COUNT, COLUMNS};
-use crate::database::{Dialect, Link, PgInstant, Session, date_time, pieces, query};
+use super::insert::{COLUMN_COUNT, COLUMNS, EVENT_BYTES};
+use crate::database::{Database, Dialect, Link, PgInstant, Session, date_time, pieces, pieces_within, query};
 use crate::event::Batch;
 
 /// Rows of one INSERT. 13 values each keep it far below SQLite's 32,766 parameters.
 const ROWS_PER_STATEMENT: usize = 128;
 
-/// Writes `events` where they stood, inside the caller's transaction.
-pub(super) async fn insert(session: &mut dyn Session, events: &Batch) -> sqlx::Result<()> {
+/// Writes `events` where they stood, inside the caller's transaction on `database`.
+pub(super) async fn insert(database: &Database, session: &mut dyn Session, events: &Batch) -> sqlx::Result<()> {
     let inserted = match session.link() {
         Link::Sqlite(connection) => insert_into_sqlite(connection, events).await,
         Link::Postgres(connection) => insert_into_postgres(connection, events).await,
         Link::MySql(connection) => {
             // The connection is used again.
             sqlx::raw_sql("SET @fantascope_keep_positions = 1").execute(&mut *connection).await?;
-            let inserted = insert_into_mysql(connection, events).await;
+            let inserted = insert_into_mysql(connection, events, database.statement_bytes_max()).await;
             sqlx::raw_sql("SET @fantascope_keep_positions = NULL").execute(connection).await?;
             inserted
         }
@@ -79,8 +79,14 @@ async fn insert_into_sqlite(connection: &mut SqliteConnection, events: &Batch) -
     Ok(())
 }
 
-async fn insert_into_mysql(connection: &mut MySqlConnection, events: &Batch) -> sqlx::Result<()> {
-    for piece in pieces(events.len(), ROWS_PER_STATEMENT) {
+async fn insert_into_mysql(connection: &mut MySqlConnection, events: &Batch, bytes_max: usize) -> sqlx::Result<()> {
+    let texts = [&events.aggregate_ids, &events.user_ids, &events.correlation_ids, &events.causation_ids];
+    let bytes = |row: usize| {
+        let names = events.event_type(row).name.len() + aggregate_type(events, row).len();
+        let texts = texts.into_iter().chain([&events.metadata, &events.data]).map(|texts| texts.get(row).len());
+        EVENT_BYTES + names + texts.sum::<usize>()
+    };
+    for piece in pieces_within(events.len(), ROWS_PER_STATEMENT, bytes_max, bytes) {
         bound!(Dialect::MySql, events, piece, date_time).execute(&mut *connection).await?;
     }
     Ok(())

@@ -46,6 +46,10 @@ impl Store {
         ];
         for (condition, value) in texts {
             if let Some(value) = value {
+                // PostgreSQL takes no text with it, and no event holds one.
+                if value.contains('\0') {
+                    return Ok(Vec::new());
+                }
                 sql.push_str(condition);
                 values.push(value.clone().into());
             }

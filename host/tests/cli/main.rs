@@ -1,5 +1,8 @@
 //! The program as it is called: what it prints and how it exits.
 
+#[path = "../disk/mod.rs"]
+#[expect(dead_code, reason = "the tests of hosts use more of it")]
+mod disk;
 mod leaving;
 mod place;
 mod telling;
@@ -136,6 +139,23 @@ fn a_file_that_cannot_be_imported_exits_with_1() {
         1,
         "f.jsonl:2:2: missing field `event_id`",
     );
+}
+
+#[test]
+fn an_import_that_runs_out_of_room_says_how_much_it_added() {
+    let Some(disk) = disk::Disk::of_mib(24) else { return };
+    let place = Place::below(disk.path());
+    let elsewhere = Place::new();
+    let text = "x".repeat(4_000);
+    let large = |number| line(number).replace("\"event_data\":{", &format!("\"event_data\":{{\"text\":\"{text}\","));
+    elsewhere.write("f.jsonl", (1..=8_000).map(large).collect::<String>());
+    let file = elsewhere.path().join("f.jsonl").display().to_string();
+    let output = place.run(&["import", &file]);
+    check(&output, &["import"], 1, "disk is full");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let added = told.split_once("stopped after ").and_then(|(_, rest)| rest.split(' ').next()?.parse::<u64>().ok());
+    let added = added.unwrap_or_else(|| panic!("{told} should say how many events were added"));
+    assert!((1..8_000).contains(&added), "{told}");
 }
 
 #[test]

@@ -17,6 +17,11 @@ impl Place {
         Self(tempfile::tempdir().expect("a folder"))
     }
 
+    /// One on a disk that is mounted at `path`.
+    pub(crate) fn below(path: &Path) -> Self {
+        Self(tempfile::tempdir_in(path).expect("a folder"))
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }

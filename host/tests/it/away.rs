@@ -4,12 +4,14 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
+use fantascope::deployment::RebuildOptions;
 use fantascope::http::{self, Api};
 use fantascope::limits::Limits;
 use fantascope::projection::Phase;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
+use crate::heard::Log;
 use crate::outage::server;
 use crate::place::Place;
 use crate::servers::{Durability, Kind};
@@ -19,7 +21,7 @@ use crate::stage::{PATIENCE, POLICY, Stage, slides};
 /// answer, and less than two waits one after the other take.
 const ANSWERED: Duration = Duration::from_secs(15);
 
-struct Client(axum::Router);
+pub(crate) struct Client(pub(crate) axum::Router);
 
 impl Client {
     async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
@@ -35,12 +37,17 @@ impl Client {
         (status, serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
-    async fn get(&self, path: &str) -> (u16, Value) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         self.ask("GET", path, None).await
     }
 
     async fn append(&self) -> (u16, Value) {
-        let body = json!({ "events": [{ "event_type": "Slide", "event_data": { "n": 1 } }] });
+        self.append_text("").await
+    }
+
+    /// Appends an event with `text`, which takes room.
+    pub(crate) async fn append_text(&self, text: &str) -> (u16, Value) {
+        let body = json!({ "events": [{ "event_type": "Slide", "event_data": { "n": 1, "text": text } }] });
         self.ask("POST", "/v1/aggregates/Show/s-0/events", Some(body)).await
     }
 }
@@ -124,4 +131,58 @@ async fn a_host_whose_postgres_is_away_says_so_and_goes_on_later() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_whose_mariadb_is_away_says_so_and_goes_on_later() {
     is_away_and_comes_back(Kind::MariaDb).await;
+}
+
+/// Several versions follow, and several callers wait, while the server is away.
+async fn is_told_once(kind: Kind) {
+    let log = Log::listen();
+    let Some(mut server) = server(kind, Durability::Full) else { return };
+    let place = Place::on_server(&server.url(kind.administration()), Limits::default());
+    let stage = Stage::open(place, POLICY).await;
+    stage.append(3).await;
+    stage.deploy(slides(1, "sum", 1)).await.unwrap();
+    stage.reaches("v1", Phase::Following).await;
+    for version in ["v1g2", "v1g3"] {
+        stage.rebuild(RebuildOptions::default()).await.unwrap();
+        stage.reaches(version, Phase::Following).await;
+    }
+    let client = Client(http::router(api(&stage)));
+    let name = stage.store.database().name().to_owned();
+
+    server.kill().unwrap();
+    let killed = Instant::now();
+    let answers = tokio::join!(client.append(), client.append(), client.get("/v1/events"), client.get("/readyz"));
+    assert_eq!([answers.0.0, answers.1.0, answers.2.0, answers.3.0], [503; 4]);
+    for label in ["v1", "v1g2", "v1g3"] {
+        let status = stage.reaches(label, Phase::Retrying).await;
+        assert!(status.error.as_ref().is_some_and(|fault| fault.message.contains("refused")), "{:?}", status.error);
+    }
+    let known = killed.elapsed();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let restarted = killed.elapsed();
+    server.restart().unwrap();
+    for label in ["v1", "v1g2", "v1g3"] {
+        stage.reaches(label, Phase::Following).await;
+    }
+    assert_eq!(client.append().await.0, 201);
+    let lines = log.lines("");
+    let told: Vec<&String> = lines.iter().filter(|line| line.contains(&format!("database `{name}`"))).collect();
+    assert_eq!(told.len(), 2, "{lines:#?}");
+    assert!(told[0].contains("WARN") && told[0].contains("refused (os error 111)"), "{told:#?}");
+    let length = told[1].split_once("well again, after ").and_then(|(_, length)| length.strip_suffix(" s"));
+    let length: f64 = length.and_then(|length| length.parse().ok()).unwrap_or_else(|| panic!("{told:#?}"));
+    let bounds = (restarted - known).as_secs_f64() - 0.1..killed.elapsed().as_secs_f64() + 0.1;
+    assert!(bounds.contains(&length), "{length} is not within {bounds:?}");
+    let others = lines.iter().filter(|line| line.contains("trying again") || line.contains("well again"));
+    assert_eq!(others.count(), 2, "{lines:#?}");
+}
+
+#[tokio::test]
+async fn an_outage_of_postgres_is_told_once_with_its_cause() {
+    is_told_once(Kind::Postgres).await;
+}
+
+#[tokio::test]
+async fn an_outage_of_mariadb_is_told_once_with_its_cause() {
+    is_told_once(Kind::MariaDb).await;
 }

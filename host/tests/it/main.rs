@@ -16,10 +16,14 @@ mod deployment;
 #[path = "../crash/dice.rs"]
 #[expect(dead_code, reason = "the tests that kill hosts use more of it")]
 mod dice;
+#[path = "../disk/mod.rs"]
+mod disk;
 mod dropped;
 mod floats;
 mod folder;
+mod full;
 mod guests;
+mod heard;
 mod history;
 mod hold;
 mod hostile;
@@ -29,7 +33,9 @@ mod kept;
 mod lamp;
 mod lies;
 mod lost;
+mod misfits;
 mod outage;
+mod packets;
 mod pages;
 mod panics;
 mod place;
@@ -37,8 +43,10 @@ mod promotion;
 mod refusals;
 mod replay;
 mod restored;
+mod rewound;
 mod rows;
 mod scenarios;
+mod scribe;
 #[path = "../servers/mod.rs"]
 mod servers;
 mod side;

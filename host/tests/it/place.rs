@@ -55,16 +55,19 @@ impl Place {
         Self::of_kind("sqlite", Limits::default()).unwrap()
     }
 
+    /// One in a file below `path`.
+    pub(crate) fn in_folder(path: &Path, limits: Limits) -> Self {
+        let folder = tempfile::tempdir_in(path).unwrap();
+        let url = format!("sqlite:{}", folder.path().join("store.sqlite").display());
+        Self { folder, limits, url }
+    }
+
     /// One in a database of its own; none if no such server is given.
     pub(crate) fn of_kind(kind: &str, limits: Limits) -> Option<Self> {
         match kind {
             "postgres" => Some(Self::on_server(&std::env::var("FANTASCOPE_TEST_POSTGRES").ok()?, limits)),
             "mariadb" => Some(Self::on_server(&std::env::var("FANTASCOPE_TEST_MARIADB").ok()?, limits)),
-            _ => {
-                let folder = tempfile::tempdir().unwrap();
-                let url = format!("sqlite:{}", folder.path().join("store.sqlite").display());
-                Some(Self { folder, limits, url })
-            }
+            _ => Some(Self::in_folder(&std::env::temp_dir(), limits)),
         }
     }
 

@@ -304,7 +304,6 @@ fn mariadb_settings(port: u16, is_durable: bool) -> Vec<String> {
         "--skip-networking=OFF",
         "--character-set-server=utf8mb4",
         "--max-connections=300",
-        "--max-allowed-packet=64M",
         "--innodb-buffer-pool-size=128M",
     ];
     settings.extend(others.map(str::to_owned));

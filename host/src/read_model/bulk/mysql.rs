@@ -8,8 +8,9 @@ use time::PrimitiveDateTime;
 use super::cells::{expressions, push_mysql};
 use super::statements::{Statements, keys_as_json};
 use crate::change::{Cells, Column, ColumnType, Keys, TableDefinition, VersionId};
-use crate::database::{Dialect, Flavour, date_time, pieces, quote};
+use crate::database::{Database, Dialect, Flavour, date_time, pieces_within, quote};
 use crate::read_model::ddl::physical_table;
+use crate::read_model::fits::{CELL_BYTES, STATEMENT_BYTES};
 use crate::read_model::merge::{Merged, Row};
 
 /// Values that one statement binds at the most; the server takes 65,535.
@@ -26,7 +27,9 @@ pub(super) async fn put(
     merged: &Merged<'_>,
 ) -> sqlx::Result<()> {
     let (keys, values) = statements.types.split_at(statements.key_columns);
-    for piece in pieces(merged.puts.len(), VALUES_PER_STATEMENT / statements.types.len()) {
+    let columns = statements.types.len();
+    let bytes = |row: usize| merged.row_bytes(merged.puts[row]) + columns * CELL_BYTES;
+    for piece in pieces_within(merged.puts.len(), VALUES_PER_STATEMENT / columns, statements.bytes_max, bytes) {
         let mut query = sqlx::query(AssertSqlSafe(statements.put(piece.len())));
         for &place in &merged.puts[piece] {
             query = bind(query, merged.key(place), keys)?;
@@ -44,7 +47,8 @@ pub(super) async fn delete(
     merged: &Merged<'_>,
 ) -> sqlx::Result<()> {
     let keys = &statements.types[..statements.key_columns];
-    for piece in pieces(merged.deletes.len(), DELETES_PER_STATEMENT) {
+    let bytes = |row: usize| merged.row_bytes(merged.deletes[row]) + statements.key_columns * CELL_BYTES;
+    for piece in pieces_within(merged.deletes.len(), DELETES_PER_STATEMENT, statements.bytes_max, bytes) {
         let mut query = sqlx::query(AssertSqlSafe(statements.delete(piece.len())));
         for &place in &merged.deletes[piece] {
             query = bind(query, merged.key(place), keys)?;
@@ -90,7 +94,7 @@ fn bind_cell<'q>(
 /// Which of `keys` there are, and the values of their rows.
 pub(super) async fn read(
     connection: &mut MySqlConnection,
-    flavour: Flavour,
+    database: &Database,
     id: &VersionId,
     table: &TableDefinition,
     keys: &Keys,
@@ -98,7 +102,7 @@ pub(super) async fn read(
     let mut wanted = vec!["n FOR ORDINALITY".to_owned()];
     let mut same = Vec::new();
     for (number, column) in table.key().iter().enumerate() {
-        let (of_type, value) = key_column(column.of_type, number, flavour);
+        let (of_type, value) = key_column(column.of_type, number, database.flavour());
         wanted.push(format!("k{number} {of_type} PATH '$[{number}]'"));
         same.push(format!("t.{} = {value}", quote(column.name.as_str())));
     }
@@ -112,15 +116,25 @@ pub(super) async fn read(
         quote(&physical_table(id, &table.name)),
         same.join(" AND ")
     );
-    let rows =
-        sqlx::query(AssertSqlSafe(sql)).bind(keys_as_json(&with_dates(table, keys)?)).fetch_all(connection).await?;
-    let mut numbers = Vec::with_capacity(rows.len());
+    let keys = with_dates(table, keys)?;
+    let bytes_max = database.statement_bytes_max().saturating_sub(STATEMENT_BYTES);
+    let mut numbers = Vec::with_capacity(keys.count);
     let mut columns: Vec<Column> = table.values().iter().map(|column| Column::empty(column.of_type)).collect();
-    for row in &rows {
-        let number: i64 = row.try_get(0)?;
-        numbers.push(u32::try_from(number - 1).unwrap_or_default());
-        for (index, (column, definition)) in columns.iter_mut().zip(table.values()).enumerate() {
-            push_mysql(column, definition.of_type, row, index + 1)?;
+    let mut waiting = vec![0..keys.count];
+    while let Some(wanted) = waiting.pop() {
+        let json = keys_as_json(&keys, wanted.clone());
+        if json.len() > bytes_max && wanted.len() > 1 {
+            let half = wanted.start + wanted.len() / 2;
+            waiting.extend([half..wanted.end, wanted.start..half]);
+            continue;
+        }
+        let first = i64::try_from(wanted.start).map_err(|fault| sqlx::Error::Encode(fault.into()))?;
+        for row in sqlx::query(AssertSqlSafe(sql.clone())).bind(json).fetch_all(&mut *connection).await? {
+            let number: i64 = row.try_get(0)?;
+            numbers.push(u32::try_from(first + number - 1).unwrap_or_default());
+            for (index, (column, definition)) in columns.iter_mut().zip(table.values()).enumerate() {
+                push_mysql(column, definition.of_type, &row, index + 1)?;
+            }
         }
     }
     Ok((numbers, columns))

@@ -31,10 +31,12 @@ pub(in crate::read_model) struct Statements {
     delete: String,
     types: Vec<ColumnType>,
     key_columns: usize,
+    /// How many bytes the values of a statement may have.
+    bytes_max: usize,
 }
 
 impl Statements {
-    pub(super) fn new(id: &VersionId, table: &TableDefinition) -> Self {
+    pub(super) fn new(id: &VersionId, table: &TableDefinition, bytes_max: usize) -> Self {
         let physical = quote(&physical_table(id, &table.name));
         let quoted = |columns: &[ColumnDefinition]| -> Vec<String> {
             columns.iter().map(|column| quote(column.name.as_str())).collect()
@@ -59,6 +61,7 @@ impl Statements {
             ),
             types: table.columns.iter().map(|column| column.of_type).collect(),
             key_columns: table.key_columns,
+            bytes_max,
         }
     }
 
@@ -110,6 +113,26 @@ impl Statements {
     }
 
     async fn upsert(&self, connection: &mut PgConnection, merged: &Merged<'_>, places: &[Place]) -> sqlx::Result<()> {
+        let are_few = merged.bytes() <= self.bytes_max;
+        let bytes = |places: &[Place]| places.iter().map(|&place| merged.row_bytes(place)).sum::<usize>();
+        let mut waiting = vec![places];
+        while let Some(places) = waiting.pop() {
+            if are_few || places.len() < 2 || bytes(places) <= self.bytes_max {
+                self.upsert_at_once(connection, merged, places).await?;
+            } else {
+                let (first, others) = places.split_at(places.len() / 2);
+                waiting.extend([others, first]);
+            }
+        }
+        Ok(())
+    }
+
+    async fn upsert_at_once(
+        &self,
+        connection: &mut PgConnection,
+        merged: &Merged<'_>,
+        places: &[Place],
+    ) -> sqlx::Result<()> {
         if places.is_empty() {
             return Ok(());
         }

@@ -97,6 +97,7 @@ pub(super) async fn read(
         quote(&physical_table(id, &table.name)),
         condition.join(" AND ")
     );
-    let (json,): (String,) = sqlx::query_as(AssertSqlSafe(sql)).bind(keys_as_json(keys)).fetch_one(connection).await?;
+    let (json,): (String,) =
+        sqlx::query_as(AssertSqlSafe(sql)).bind(keys_as_json(keys, 0..keys.count)).fetch_one(connection).await?;
     decode(&json, table.values()).map_err(|fault| sqlx::Error::Decode(fault.into()))
 }

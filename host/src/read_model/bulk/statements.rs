@@ -16,10 +16,12 @@ pub(in crate::read_model) struct Statements {
     /// Of all columns; those of the key come first.
     pub(super) types: Vec<ColumnType>,
     pub(super) key_columns: usize,
+    /// How many bytes the values of a statement may have.
+    pub(super) bytes_max: usize,
 }
 
 impl Statements {
-    pub(super) fn new(dialect: Dialect, id: &VersionId, table: &TableDefinition) -> Self {
+    pub(super) fn new(dialect: Dialect, id: &VersionId, table: &TableDefinition, bytes_max: usize) -> Self {
         let physical = quote(&physical_table(id, &table.name));
         let quoted = |columns: &[ColumnDefinition]| -> Vec<String> {
             columns.iter().map(|column| quote(column.name.as_str())).collect()
@@ -37,6 +39,7 @@ impl Statements {
             key: format!("({})", dialect.places(1, table.key_columns)),
             types: table.columns.iter().map(|column| column.of_type).collect(),
             key_columns: table.key_columns,
+            bytes_max,
         }
     }
 
@@ -66,10 +69,10 @@ fn repeated(start: &str, row: &str, rows: usize, end: &str) -> String {
 }
 
 /// `[[key column, …], …]`, byte strings in hexadecimal.
-pub(super) fn keys_as_json(keys: &Keys) -> String {
+pub(super) fn keys_as_json(keys: &Keys, wanted: std::ops::Range<usize>) -> String {
     let row =
         |row: usize| -> Vec<serde_json::Value> { keys.columns.iter().map(|column| key_as_json(column, row)).collect() };
-    let rows: Vec<_> = (0..keys.count).map(row).collect();
+    let rows: Vec<_> = wanted.map(row).collect();
     serde_json::Value::from(rows).to_string()
 }
 

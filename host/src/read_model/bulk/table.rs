@@ -3,24 +3,35 @@
 use super::statements::Statements;
 use super::{mysql, postgres, sqlite};
 use crate::change::{Keys, Rows, TableDefinition, VersionId};
-use crate::database::{Dialect, Flavour, Link, Session};
+use crate::database::{Database, Dialect, Link, Session};
+use crate::read_model::fits::STATEMENT_BYTES;
 use crate::read_model::merge::Merged;
 
-/// Statements of one table that do not depend on the batch.
+/// What writes the rows of one table.
 #[derive(Debug)]
-pub(in crate::read_model) enum TableWriter {
+pub(in crate::read_model) struct TableWriter {
+    pub(in crate::read_model) table: TableDefinition,
+    pub(in crate::read_model) id: VersionId,
+    statements: InDialect,
+}
+
+/// Statements that do not depend on the batch.
+#[derive(Debug)]
+enum InDialect {
     Sqlite(Statements),
     Postgres(postgres::Statements),
     MySql(Statements),
 }
 
 impl TableWriter {
-    pub(in crate::read_model) fn new(dialect: Dialect, id: &VersionId, table: &TableDefinition) -> Self {
-        match dialect {
-            Dialect::Sqlite => Self::Sqlite(Statements::new(dialect, id, table)),
-            Dialect::Postgres => Self::Postgres(postgres::Statements::new(id, table)),
-            Dialect::MySql => Self::MySql(Statements::new(dialect, id, table)),
-        }
+    pub(in crate::read_model) fn new(database: &Database, id: &VersionId, table: &TableDefinition) -> Self {
+        let bytes_max = database.statement_bytes_max().saturating_sub(STATEMENT_BYTES);
+        let statements = match database.dialect() {
+            Dialect::Sqlite => InDialect::Sqlite(Statements::new(Dialect::Sqlite, id, table, bytes_max)),
+            Dialect::Postgres => InDialect::Postgres(postgres::Statements::new(id, table, bytes_max)),
+            Dialect::MySql => InDialect::MySql(Statements::new(Dialect::MySql, id, table, bytes_max)),
+        };
+        Self { table: table.clone(), id: id.clone(), statements }
     }
 
     /// Writes what changed, in the caller's transaction.
@@ -29,16 +40,16 @@ impl TableWriter {
         session: &mut dyn Session,
         merged: &Merged<'_>,
     ) -> sqlx::Result<()> {
-        let written = match (self, session.link()) {
-            (Self::Sqlite(statements), Link::Sqlite(connection)) => {
+        let written = match (&self.statements, session.link()) {
+            (InDialect::Sqlite(statements), Link::Sqlite(connection)) => {
                 sqlite::put(connection, statements, merged).await?;
                 sqlite::delete(connection, statements, merged).await
             }
-            (Self::Postgres(statements), Link::Postgres(connection)) => {
+            (InDialect::Postgres(statements), Link::Postgres(connection)) => {
                 statements.put(connection, merged).await?;
                 statements.delete(connection, merged).await
             }
-            (Self::MySql(statements), Link::MySql(connection)) => {
+            (InDialect::MySql(statements), Link::MySql(connection)) => {
                 mysql::put(connection, statements, merged).await?;
                 mysql::delete(connection, statements, merged).await
             }
@@ -51,18 +62,19 @@ impl TableWriter {
 
 /// Those of the rows with `keys` that exist.
 pub(in crate::read_model) async fn read(
-    session: &mut dyn Session,
-    flavour: Flavour,
+    database: &Database,
     id: &VersionId,
     table: &TableDefinition,
     keys: &Keys,
 ) -> sqlx::Result<Rows> {
-    let (numbers, columns) = match session.link() {
-        Link::Sqlite(connection) => sqlite::read(connection, id, table, keys).await?,
-        Link::Postgres(connection) => postgres::read(connection, id, table, keys).await?,
-        Link::MySql(connection) => mysql::read(connection, flavour, id, table, keys).await?,
+    let mut session = database.read().await?;
+    let found = match session.link() {
+        Link::Sqlite(connection) => sqlite::read(connection, id, table, keys).await,
+        Link::Postgres(connection) => postgres::read(connection, id, table, keys).await,
+        Link::MySql(connection) => mysql::read(connection, database, id, table, keys).await,
     };
-    session.answered(None);
+    session.answered(found.as_ref().err());
+    let (numbers, columns) = found?;
     let mut present = vec![0; keys.count];
     for &number in &numbers {
         present[number as usize] = 1;
