@@ -12,7 +12,7 @@ const WITH_EXAMPLES: [&str; 1] = ["fantascope-sdk"];
 
 /// The tests of the host that hold in every database, by their modules: they are run in a file
 /// with all the others, and again on each server.
-const IN_EVERY_DATABASE: [&str; 21] = [
+const IN_EVERY_DATABASE: [&str; 23] = [
     "admission",
     "appends",
     "comparison",
@@ -21,8 +21,10 @@ const IN_EVERY_DATABASE: [&str; 21] = [
     "floats",
     "folder",
     "hosts",
+    "lag",
     "lies",
     "misfits",
+    "newer",
     "packets",
     "pages",
     "promotion",

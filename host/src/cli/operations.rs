@@ -27,7 +27,7 @@ fn row(operation: &Operation, now: Timestamp, output: Output) -> Vec<Cell> {
     let color = match operation.outcome {
         Outcome::Running => Color::Cyan,
         Outcome::Done => Color::Green,
-        Outcome::Failed | Outcome::Interrupted => Color::Red,
+        Outcome::Failed | Outcome::Interrupted | Outcome::Unknown => Color::Red,
         Outcome::Cancelled => Color::Yellow,
     };
     let label = operation.version.zip(operation.generation);

@@ -54,7 +54,7 @@ fn order(own: &str, unit: &Unit) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Position, Timestamp};
+    use crate::event::Position;
 
     /// Owners of partitions, by letter; `.` is nobody.
     fn look(hosts: u32, owners: &str) -> Look {
@@ -65,7 +65,7 @@ mod tests {
             epoch: 1,
             building: false,
             position: Position(0),
-            at: Timestamp(0),
+            trouble: None,
         };
         Look { revision: 0, hosts, units: (0..).zip(owners.chars()).map(unit).collect() }
     }

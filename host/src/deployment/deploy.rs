@@ -112,9 +112,11 @@ impl Deployments {
                 Ok(deployed)
             }
             // Whoever asked tries again, and what was there before counts until then.
-            Err(fault @ Fault::Busy { .. }) => {
+            Err(fault) if fault.is_passing() => {
                 match before {
                     Some(before) => self.plugins.put(before),
+                    // A file of the folder waits.
+                    None if source == Source::Folder => {}
                     None => self.plugins.remove(&entry.file, source),
                 }
                 Err(fault)

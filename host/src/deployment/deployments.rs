@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::folder::Files;
 use super::{Fault, Membership, PluginList, Policy};
 use crate::change::{Digest, VersionId};
 use crate::guest::{Admitted, Kind, Sandbox};
 use crate::projection::{Code, Projections, sandboxed};
-use crate::read_model::{ReadModel, State, VersionRecord};
+use crate::read_model::{ReadModel, VersionRecord};
 use crate::store::Store;
 
 /// What the host itself is called where it asks for something.
@@ -40,6 +41,8 @@ pub struct Deployments {
     pub(super) busy: Arc<Mutex<HashMap<String, &'static str>>>,
     /// Versions that are about to be retired here.
     pub(super) ending: Arc<Mutex<HashSet<VersionId>>>,
+    /// Files of the plugin folder that are being deployed.
+    pub(super) files: Files,
     pub(super) membership: Membership,
     /// How many hosts were alive at the last look.
     pub(super) hosts: Arc<AtomicU32>,
@@ -165,7 +168,7 @@ pub(super) fn code(admitted: &Admitted) -> Option<Code> {
 
 /// Builds that are neither of the past nor retired.
 pub(super) fn standing(versions: &[VersionRecord]) -> Vec<VersionRecord> {
-    versions.iter().filter(|known| known.as_of.is_none() && known.state != State::Retired).cloned().collect()
+    versions.iter().filter(|known| known.as_of.is_none() && known.state.is_standing()).cloned().collect()
 }
 
 /// `there is a, b`, or that there is none.

@@ -1,7 +1,7 @@
 //! Why an operation is refused or fails.
 
 use crate::change::VersionId;
-use crate::projection::{SwapFault, UpcastersError};
+use crate::projection::{self, SwapFault, UpcastersError};
 use crate::read_model::Error as ReadModelError;
 use crate::store::Error as StoreError;
 
@@ -62,6 +62,17 @@ pub enum Fault {
     Internal(String),
 }
 
+impl From<projection::Error> for Fault {
+    fn from(fault: projection::Error) -> Self {
+        match fault {
+            projection::Error::Store(fault) => Self::Store(fault),
+            projection::Error::ReadModel(fault) => Self::ReadModel(fault),
+            projection::Error::Panicked(panic) => Self::Internal(panic.to_string()),
+            projection::Error::Host(reason) => Self::Internal(reason),
+        }
+    }
+}
+
 impl Fault {
     /// Whether a database is away, which is told of it.
     #[must_use]
@@ -71,6 +82,17 @@ impl Fault {
             Self::Store(fault) => fault.is_away(),
             _ => false,
         }
+    }
+
+    /// Whether the same may well succeed later: somebody is at work, or a database is away.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Busy { .. }) || self.is_away()
+    }
+
+    /// Whether this host lacks something, or is not fit: it is of no use to wait.
+    pub(super) fn is_barring(&self) -> bool {
+        !matches!(self, Self::Busy { .. } | Self::ReadModel(_) | Self::Store(_))
     }
 
     /// The stable code of this fault.

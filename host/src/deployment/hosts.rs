@@ -1,7 +1,7 @@
 //! One of several hosts that share a database: it stays alive, looks what the others do, and
 //! follows what they have changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,8 @@ use super::balance::{Free, balance};
 use super::process::{default_name, identity, is_gone};
 use super::{Deployments, Fault};
 use crate::change::VersionId;
-use crate::event::{Position, Timestamp};
-use crate::read_model::{Changes, Identity, Look, State, VersionRecord};
+use crate::projection::Granted;
+use crate::read_model::{Changes, Identity, Look, State, Unit, VersionRecord};
 use crate::store::Lineage;
 
 /// How often a host looks what the others do, if nobody tells it to look now: where the
@@ -26,12 +26,11 @@ const RENEWALS: u32 = 3;
 /// How soon it looks again if something was in the way.
 const LOOK_SOON: Duration = Duration::from_millis(200);
 
+/// How often a host that can't make events current tries whether it can.
+const BARRED_AGAIN: Duration = Duration::from_secs(10);
+
 /// Looks that come in a flurry are this far apart.
 const LOOK_MIN: Duration = Duration::from_millis(50);
-
-/// Of a version: a host that folds it, whether it is being built, and how far its partitions
-/// have come that others fold.
-type Elsewhere = (Option<String>, bool, Vec<(u32, Position, Timestamp)>);
 
 /// How this host belongs to the others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +80,7 @@ impl Deployments {
         };
         let live = async {
             let lineage = self.store.lineage();
-            let mut life = Life { followed: None, lineage, free: Free::new(), fails: false };
+            let mut life = Life { followed: None, lineage, free: Free::new(), barred: None, fails: false };
             let mut changes = None;
             loop {
                 let done = self.live_on(&mut life, &renewed).await;
@@ -145,13 +144,19 @@ impl Deployments {
             life.followed = None;
         }
         let is_new = life.followed != Some(look.revision);
+        if is_new || life.barred.is_some_and(|since| since.elapsed() > BARRED_AGAIN) {
+            life.barred = self.keep_up_with_upcasters().await?;
+        }
         let is_all = !is_new || self.follow().await?;
         if is_all {
             life.followed = Some(look.revision);
         }
         let has = |id: &VersionId| self.projections.has(id);
-        self.projections.leases().grant(balance(&look, self.read_model.host(), has, &mut life.free));
-        self.show_others(&look);
+        let granted = balance(&look, self.read_model.host(), has, &mut life.free);
+        let none = Granted::Some(BTreeSet::new());
+        self.projections.leases().grant(if life.barred.is_some() { none } else { granted });
+        self.projections.board().looked(&look, self.read_model.host());
+        self.tell_others(&look).await?;
         self.look_at_raised(&look).await;
         self.read_model.settle_left_over().await;
         self.projections.leases().looked();
@@ -176,38 +181,66 @@ impl Deployments {
         Ok(())
     }
 
-    /// Lets versions that this host folds, and that another one has set back or resumed, begin anew.
+    /// Lets versions begin anew that this host folds, or did until another one took them over, and
+    /// that somebody has set back, resumed or taken.
     async fn look_at_raised(&self, look: &Look) {
         for unit in &look.units {
-            let is_mine = unit.owner.as_ref().is_some_and(|(owner, _)| owner == self.read_model.host());
-            let is_raised = || self.projections.leases().is_raised(&(unit.id.clone(), unit.partition), unit.epoch);
-            if is_mine && is_raised() && !self.projections.board().is_paused(&unit.id) {
+            let is_raised = self.projections.leases().is_raised(&(unit.id.clone(), unit.partition), unit.epoch);
+            if is_raised && !self.projections.board().is_paused(&unit.id) {
                 self.projections.resume(&unit.id).await;
             }
         }
     }
 
-    /// Shows how far others have come.
-    fn show_others(&self, look: &Look) {
-        let own = self.read_model.host();
-        let mut elsewhere: BTreeMap<&VersionId, Elsewhere> = BTreeMap::new();
-        for unit in &look.units {
-            let (host, building, positions) = elsewhere.entry(&unit.id).or_default();
-            if let Some((_, name)) = unit.owner.as_ref().filter(|(owner, _)| owner != own) {
-                *host = Some(name.clone());
-                *building = unit.building;
-                positions.push((unit.partition, unit.position, unit.at));
+    /// Tells the others what keeps from going on what this host folds, if that is news to them.
+    async fn tell_others(&self, look: &Look) -> Result<(), Fault> {
+        let mut mine: BTreeMap<&VersionId, Vec<&Unit>> = BTreeMap::new();
+        for unit in look.units.iter().filter(|unit| self.is_mine(unit)) {
+            mine.entry(&unit.id).or_default().push(unit);
+        }
+        for (id, units) in mine {
+            let trouble = self.projections.board().trouble(id);
+            let is_told = |unit: &&Unit| match (&trouble, &unit.trouble) {
+                (Some(trouble), Some(recorded)) => trouble.is_told(recorded),
+                (trouble, recorded) => trouble.is_none() && recorded.is_none(),
+            };
+            let news: Vec<u32> = units.iter().filter(|unit| !is_told(unit)).map(|unit| unit.partition).collect();
+            if !news.is_empty() {
+                self.read_model.note_trouble(id, &news, trouble.as_ref()).await?;
             }
         }
-        for (id, (host, building, positions)) in elsewhere {
-            self.projections.board().elsewhere(id, host, building, &positions);
+        Ok(())
+    }
+
+    fn is_mine(&self, unit: &Unit) -> bool {
+        unit.owner.as_ref().is_some_and(|(owner, _)| owner == self.read_model.host())
+    }
+
+    /// Lets those sets of upcasters work here that others have recorded. A host that can't folds
+    /// nothing, and leaves all to hosts that can: since when.
+    async fn keep_up_with_upcasters(&self) -> Result<Option<Instant>, Fault> {
+        let board = self.projections.board();
+        match self.follow_upcasters().await {
+            Ok(()) => {
+                if board.bar("", None) {
+                    tracing::info!("this host can make events current again, and folds its share");
+                }
+                Ok(None)
+            }
+            Err(fault) if !fault.is_barring() => Err(fault),
+            Err(fault) => {
+                let why = format!("this host can't make events current, and leaves all projections to others: {fault}");
+                if board.bar("upcasters_refused", Some(why.clone())) {
+                    tracing::error!(code = "upcasters_refused", "{why}");
+                }
+                Ok(Some(Instant::now()))
+            }
         }
     }
 
     /// Lets run here what is recorded, as far as nobody changes it just now. Says whether that
     /// was everything.
     async fn follow(&self) -> Result<bool, Fault> {
-        self.follow_upcasters().await?;
         let mut is_all = true;
         let records = self.read_model.versions().await?;
         let mut names: Vec<String> = records.iter().map(|record| record.id.projection.to_string()).collect();
@@ -227,13 +260,21 @@ impl Deployments {
     async fn follow_projection(&self, name: &str) -> Result<(), Fault> {
         let records = self.read_model.versions_of(name).await?;
         for id in self.projections.ids().iter().filter(|id| id.projection.as_str() == name) {
-            let is_there = records.iter().any(|known| known.id == *id && known.state != State::Retired);
-            if !is_there {
-                tracing::info!(projection = %id, "was retired by another host");
-                self.projections.end(id).await;
+            match records.iter().find(|known| known.id == *id) {
+                Some(known) if known.state.is_standing() => {}
+                Some(known) if known.state != State::Retired => {
+                    if let Err(fault) = known.expect_known() {
+                        tracing::warn!(projection = %id, code = fault.code(), "{fault}");
+                    }
+                    self.projections.give_up(id).await?;
+                }
+                _ => {
+                    tracing::info!(projection = %id, "was retired by another host");
+                    self.projections.end(id).await;
+                }
             }
         }
-        let is_standing = |record: &&VersionRecord| record.state != State::Retired && !self.is_ending(&record.id);
+        let is_standing = |record: &&VersionRecord| record.state.is_standing() && !self.is_ending(&record.id);
         for record in records.iter().filter(is_standing) {
             let Some(digest) = self.projections.board().digest(&record.id) else {
                 match self.code_of(record).await {
@@ -245,8 +286,11 @@ impl Deployments {
             if digest != record.digest {
                 match self.code_of(record).await {
                     Ok(code) => self.projections.replace(&record.id, code).await,
+                    Err(fault) if fault.is_passing() => return Err(fault),
                     Err(fault) => {
-                        tracing::error!(projection = %record.id, "can't go on with what was deployed: {fault}")
+                        tracing::error!(projection = %record.id, code = fault.code(), "can't go on with what was deployed, and is left to other hosts: {fault}");
+                        self.projections.give_up(&record.id).await?;
+                        continue;
                     }
                 }
             }
@@ -277,6 +321,8 @@ struct Life {
     followed: Option<i64>,
     lineage: Lineage,
     free: Free,
+    /// Since when this host can't make events current.
+    barred: Option<Instant>,
     /// Whether the last look failed.
     fails: bool,
 }

@@ -1,10 +1,11 @@
 //! What the host does by itself: it promotes what is ready, and retires what was kept
 //! for long enough.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::deployments::{POLICY, PROMOTION};
 use super::{Deployments, Fault, Keep};
@@ -19,38 +20,65 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How long it waits for whoever works on a projection.
 const BUSY: Duration = Duration::from_millis(50);
 
+/// How long it waits before it tries again to retire what it could not.
+const RETIRE_AGAIN: Duration = Duration::from_secs(10);
+
 impl Deployments {
     /// Does what is to be done, until the host ends.
     pub(super) async fn keep_order(&self, ready: &mut mpsc::UnboundedReceiver<VersionId>) {
         let stop = self.stop.clone();
         let work = async {
             let mut clock = tokio::time::interval(LOOK);
+            let mut retiring: HashMap<VersionId, JoinHandle<()>> = HashMap::new();
             loop {
                 tokio::select! {
-                    Some(id) = ready.recv() => self.is_ready(&id).await,
-                    _ = clock.tick() => self.retire_old().await,
+                    Some(id) = ready.recv() => self.promote_in_time(id),
+                    _ = clock.tick() => self.retire_old(&mut retiring),
                 }
             }
         };
         stop.run_until_cancelled(work).await;
     }
 
-    /// `id` has caught up for the first time: it may be its turn.
-    pub(super) async fn is_ready(&self, id: &VersionId) {
-        loop {
-            match self.promote_by_policy(id).await {
-                Err(Fault::Busy { .. }) => tokio::time::sleep(BUSY).await,
-                Ok(()) => return,
-                Err(fault) => {
-                    tracing::warn!(projection = %id, code = fault.code(), "is not promoted: {fault}");
-                    let operation =
-                        NewOperation { detail: fault.to_string(), ..NewOperation::on("promote", id, POLICY) };
-                    if let Err(fault) = self.hold_back(id, &operation).await {
-                        tracing::error!(projection = %id, "{fault}");
+    fn promote_in_time(&self, id: VersionId) {
+        let this = self.clone();
+        tokio::spawn(async move {
+            while this.store.tasks().run("promotion", this.clone().is_ready(id.clone())).await.is_none() {}
+        });
+    }
+
+    /// `id` has caught up for the first time: it may be its turn. Whatever is in the way is waited
+    /// for, as long as it takes.
+    pub(super) async fn is_ready(self, id: VersionId) {
+        let stop = self.stop.clone();
+        let promote = async {
+            let mut said = String::new();
+            loop {
+                match self.promote_by_policy(&id).await {
+                    Ok(()) => return,
+                    Err(fault) if fault.is_passing() => {
+                        let reason = fault.to_string();
+                        if said != reason {
+                            tracing::info!(projection = %id, code = fault.code(), "its promotion waits: {reason}");
+                            said = reason;
+                        }
+                        tokio::time::sleep(BUSY).await;
                     }
-                    return;
+                    Err(fault) => {
+                        self.is_not_promoted(&id, &fault).await;
+                        return;
+                    }
                 }
             }
+        };
+        stop.run_until_cancelled(promote).await;
+    }
+
+    async fn is_not_promoted(&self, id: &VersionId, fault: &Fault) {
+        tracing::warn!(projection = %id, code = fault.code(), "is not promoted: {fault}");
+        let operation = NewOperation { detail: fault.to_string(), ..NewOperation::on("promote", id, POLICY) };
+        if let Err(fault) = self.hold_back(id, &operation).await {
+            tracing::error!(projection = %id, "{fault}");
         }
     }
 
@@ -105,36 +133,38 @@ impl Deployments {
     }
 
     /// Those that were ready when the host ended, before it could promote them.
-    pub(super) async fn promote_left_over(&self, versions: &[VersionRecord]) {
+    pub(super) fn promote_left_over(&self, versions: &[VersionRecord]) {
         for version in versions {
             if version.state == State::Ready
                 && version.promote != Promote::Manual
                 && !version.live
                 && version.as_of.is_none()
             {
-                self.is_ready(&version.id).await;
+                self.promote_in_time(version.id.clone());
             }
         }
     }
 
-    async fn retire_old(&self) {
+    /// Retires what is overdue, each for itself: one whose page in hand takes long holds up no other.
+    fn retire_old(&self, retiring: &mut HashMap<VersionId, JoinHandle<()>>) {
+        retiring.retain(|_, task| !task.is_finished());
         let statuses = self.projections.board().statuses(self.store.head());
         for status in overdue(&statuses, self.policy.keep_previous, self.policy.keep_as_of, Timestamp::now()) {
-            let name = &status.projection;
-            let Ok(projection) = name.parse() else { continue };
-            self.retire_overdue(&VersionId { projection, version: status.version, generation: status.generation })
-                .await;
+            let Ok(projection) = status.projection.parse() else { continue };
+            let id = VersionId { projection, version: status.version, generation: status.generation };
+            retiring.entry(id.clone()).or_insert_with(|| tokio::spawn(self.clone().retire_overdue(id)));
         }
     }
 
     /// In nobody's way: whoever promotes it meanwhile finds it retired, or keeps it from being so.
-    async fn retire_overdue(&self, id: &VersionId) {
+    async fn retire_overdue(self, id: VersionId) {
         // Somebody may have promoted it meanwhile.
-        if self.projections.board().status(id, self.store.head()).is_none_or(|now| now.live) {
+        if self.projections.board().status(&id, self.store.head()).is_none_or(|now| now.live) {
             return;
         }
-        if let Err(fault) = self.retire(id, Some(NewOperation::on("retire", id, POLICY))).await {
+        if let Err(fault) = self.retire(&id, Some(NewOperation::on("retire", &id, POLICY))).await {
             tracing::error!(projection = %id, "can't be retired: {fault}");
+            self.stop.run_until_cancelled(tokio::time::sleep(RETIRE_AGAIN)).await;
         }
     }
 }
@@ -165,4 +195,101 @@ fn overdue(statuses: &[Status], keep: Keep, keep_as_of: Duration, now: Timestamp
         });
     }
     overdue
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::change::{ColumnDefinition, ColumnType, Digest, Manifest, Subscription, TableDefinition};
+    use crate::database::Database;
+    use crate::deployment::{Foundation, Membership, Policy};
+    use crate::event::Position;
+    use crate::guest::{Sandbox, Settings};
+    use crate::limits::Limits;
+    use crate::read_model::{NewVersion, ReadModel};
+    use crate::store::Store;
+
+    /// Nothing here takes longer, unless it hangs.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    async fn deployments(folder: &Path) -> Deployments {
+        let url = format!("sqlite:{}", folder.join("store.sqlite").display());
+        let (database, limits) = (Database::at(&url).await.expect("a database"), Limits::default());
+        let program = std::env::current_exe().expect("this program");
+        let settings = Settings { program, cache: folder.join("cache"), limits: limits.clone() };
+        let foundation = Foundation {
+            store: Store::open(&database, &limits).await.expect("a store"),
+            read_model: ReadModel::open(&database).await.expect("read models"),
+            sandbox: Sandbox::new(settings).expect("a sandbox"),
+            limits,
+            policy: Policy::default(),
+            poll: Duration::from_secs(1),
+            membership: Membership::default(),
+        };
+        Deployments::open(foundation).await.expect("deployments")
+    }
+
+    /// A version of `name` that is to be promoted, and has caught up.
+    async fn ready(read_model: &ReadModel, name: &str, version: u32) -> VersionId {
+        let column = |name: &str| ColumnDefinition {
+            name: name.parse().expect("a name"),
+            of_type: ColumnType::Integer,
+            nullable: false,
+        };
+        let table = TableDefinition {
+            name: "counts".parse().expect("a name"),
+            columns: vec![column("id"), column("count")],
+            key_columns: 1,
+            keyed_by_aggregate: false,
+            indexes: Vec::new(),
+        };
+        let manifest = Manifest {
+            sdk: "test".to_owned(),
+            name: name.parse().expect("a name"),
+            version,
+            subscription: Subscription::All,
+            replayable: false,
+            tables: vec![table],
+        };
+        let new = NewVersion { promote: Promote::Ready, ..NewVersion::plain(Digest([0; 32])) };
+        let (id, _) = read_model.create(&manifest, &new, NewOperation::default()).await.expect("a version");
+        assert!(read_model.finish_build(&id).await.expect("it is built"));
+        id
+    }
+
+    async fn becomes_live(read_model: &ReadModel, id: &VersionId) {
+        let live = async {
+            while !read_model.version(id).await.expect("a version").live {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, live).await.is_ok(), "{id} is not promoted");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_operation_on_one_projection_holds_up_no_promotion_of_another() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let deployments = deployments(folder.path()).await;
+        let read_model = deployments.read_model.clone();
+        let mut greens = Vec::new();
+        for name in ["one", "other"] {
+            ready(&read_model, name, 1).await;
+            greens.push(ready(&read_model, name, 2).await);
+        }
+        let (tell, told) = mpsc::unbounded_channel();
+        let keeping = tokio::spawn(deployments.clone().keep_order(told));
+        let busy = deployments.try_exclusively("one", "a test").expect("nobody is at work");
+        for green in &greens {
+            tell.send(green.clone()).expect("somebody listens");
+        }
+        becomes_live(&read_model, &greens[1]).await;
+        let one = read_model.version(&greens[0]).await.expect("a version");
+        assert!(!one.live && one.promote == Promote::Ready && one.position() == Position::START, "{one:?}");
+        drop(busy);
+        becomes_live(&read_model, &greens[0]).await;
+        deployments.drain().await;
+        keeping.await.expect("it ends");
+    }
 }

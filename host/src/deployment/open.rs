@@ -10,7 +10,7 @@ use crate::change::VersionId;
 use crate::guest::Sandbox;
 use crate::limits::Limits;
 use crate::projection::{Projections, Resources, Upcasters};
-use crate::read_model::{ReadModel, State, VersionRecord};
+use crate::read_model::{ReadModel, State};
 use crate::store::Store;
 
 /// What deployments work with.
@@ -52,14 +52,25 @@ impl Deployments {
             plugins: PluginList::default(),
             busy: std::sync::Arc::default(),
             ending: std::sync::Arc::default(),
+            files: super::folder::Files::default(),
             membership,
             // It has joined by the time that anybody asks.
             hosts: std::sync::Arc::new(1.into()),
             stop: tokio_util::sync::CancellationToken::new(),
         };
         this.join().await?;
-        this.read_model.settle_all().await?;
-        for interrupted in this.read_model.interrupt_operations().await? {
+        if let Err(fault) = this.come_back().await {
+            // Others need not wait for a host that can't start.
+            drop(this.read_model.leave().await);
+            return Err(fault);
+        }
+        Ok(this)
+    }
+
+    /// Takes up what is recorded.
+    async fn come_back(&self) -> Result<(), Fault> {
+        self.read_model.settle_all().await?;
+        for interrupted in self.read_model.interrupt_operations().await? {
             tracing::warn!(
                 "operation {} ({} of {}) was interrupted: nothing of it was done",
                 interrupted.id,
@@ -67,8 +78,7 @@ impl Deployments {
                 interrupted.subject
             );
         }
-        this.load_upcasters().await?;
-        Ok(this)
+        self.load_upcasters().await
     }
 
     /// Lets the sets of upcasters work that are recorded.
@@ -86,6 +96,10 @@ impl Deployments {
         let versions = self.read_model.versions().await?;
         for version in &versions {
             let id = &version.id;
+            if let Err(fault) = version.expect_known() {
+                tracing::warn!(projection = %id, code = fault.code(), "{fault}");
+                continue;
+            }
             match self.kept_plugin(version.digest).await {
                 Ok(Some(admitted)) => {
                     let Some(code) = code(&admitted) else { continue };
@@ -105,7 +119,7 @@ impl Deployments {
         tokio::spawn(self.clone().tell_of_stuck());
         let this = self.clone();
         tokio::spawn(async move { while this.store.tasks().run("membership", this.belong()).await.is_none() {} });
-        self.promote_later(versions);
+        self.promote_left_over(&versions);
         Ok(())
     }
 
@@ -113,18 +127,10 @@ impl Deployments {
         while self.store.tasks().run("promotion and retention", self.keep_order(&mut ready)).await.is_none() {
             // Whatever it was about to promote.
             match self.read_model.versions().await {
-                Ok(versions) => self.promote_later(versions),
+                Ok(versions) => self.promote_left_over(&versions),
                 Err(fault) => tracing::warn!("what is ready is not promoted before the next start: {fault}"),
             }
         }
-    }
-
-    fn promote_later(&self, versions: Vec<VersionRecord>) {
-        let this = self.clone();
-        tokio::spawn(async move {
-            let tasks = this.store.tasks();
-            while tasks.run("promotions left over", this.promote_left_over(&versions)).await.is_none() {}
-        });
     }
 
     /// Lets every version commit what it has folded, and stops.

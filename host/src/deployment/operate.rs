@@ -67,6 +67,7 @@ impl Deployments {
         operation: NewOperation,
     ) -> Result<(), Fault> {
         let id = &green.id;
+        green.expect_known()?;
         if green.as_of.is_some() {
             return Err(Fault::PastBuild { id: id.clone() });
         }
@@ -154,7 +155,7 @@ impl Deployments {
         for id in &ids {
             self.projections.pause(id).await;
         }
-        self.note_paused(name, &ids, true, actor).await?;
+        self.note_paused(name, &ids, true, None, actor).await?;
         for id in &ids {
             tracing::info!(projection = %id, actor, "is paused");
         }
@@ -181,11 +182,8 @@ impl Deployments {
             }
             self.check_workers(&ids, workers).await?;
         }
-        self.note_paused(name, &ids, false, actor).await?;
+        self.note_paused(name, &ids, false, workers, actor).await?;
         for id in &ids {
-            if let Some(workers) = workers {
-                self.projections.repartition(id, workers).await;
-            }
             self.projections.resume(id).await;
             tracing::info!(projection = %id, actor, "is resumed");
         }
@@ -219,20 +217,31 @@ impl Deployments {
         Ok(())
     }
 
-    async fn note_paused(&self, name: &str, ids: &[VersionId], paused: bool, actor: &str) -> Result<(), Fault> {
+    async fn note_paused(
+        &self,
+        name: &str,
+        ids: &[VersionId],
+        paused: bool,
+        workers: Option<u32>,
+        actor: &str,
+    ) -> Result<(), Fault> {
         let operation = NewOperation {
             operation: if paused { "pause" } else { "resume" },
             subject: name.to_owned(),
             actor: actor.to_owned(),
             ..NewOperation::default()
         };
-        Ok(self.read_model.set_paused(ids, paused, &operation).await?)
+        Ok(self.read_model.set_paused(ids, paused, workers, &operation).await?)
     }
 
     async fn chosen(&self, name: &str, wanted: Option<Wanted>) -> Result<Vec<VersionId>, Fault> {
         let versions = self.versions_of(name).await?;
         match wanted {
-            Some(wanted) => Ok(vec![wanted.pick(&versions)?.id]),
+            Some(wanted) => {
+                let version = wanted.pick(&versions)?;
+                version.expect_known()?;
+                Ok(vec![version.id])
+            }
             None => Ok(standing(&versions).into_iter().map(|version| version.id).collect()),
         }
     }
@@ -250,6 +259,7 @@ impl Deployments {
             None => find(&versions, &to_give_up(&versions)?)?,
         };
         let id = version.id.clone();
+        version.expect_known()?;
         if version.live {
             return Err(Fault::Live { id, advice: "promote another version first" });
         }
@@ -292,7 +302,8 @@ impl Deployments {
             Err(fault) => Err(Fault::Internal(fault.to_string())),
         };
         match (version, code) {
-            (Ok(version), Ok(code)) => self.projections.run(&version, code),
+            (Ok(version), Ok(code)) if version.state.is_standing() => self.projections.run(&version, code),
+            (Ok(_), Ok(_)) => {}
             (_, Err(fault)) | (Err(fault), _) => tracing::error!(projection = %id, "runs no more: {fault}"),
         }
     }

@@ -22,6 +22,9 @@ pub(super) fn plan(manifest: &Manifest, digest: Digest, known: &[VersionRecord])
     let same = standing().filter(|known| known.id.version == manifest.version);
     // Of several builds of a version the one that is live counts, else the latest.
     let same = same.max_by_key(|known| (known.live, known.id.generation));
+    if let Some(same) = same {
+        same.expect_known()?;
+    }
     match (same, live) {
         (Some(same), _) if same.digest == digest => Ok(Plan::Keep(same.id.clone())),
         (Some(same), _) => match difference(&same.tables, &manifest.tables) {
@@ -41,7 +44,7 @@ pub(super) fn way_back(known: &[VersionRecord]) -> Result<VersionId, Fault> {
     let nothing = |reason: &str| Fault::NothingToRollBackTo { name: name.clone(), reason: reason.to_owned() };
     let live = known.iter().find(|known| known.live).ok_or_else(|| nothing("no version is live"))?;
     let was_live = |known: &&VersionRecord| {
-        known.live_from.is_some() && known.state != State::Retired && known.as_of.is_none() && known.id < live.id
+        known.live_from.is_some() && known.state.is_standing() && known.as_of.is_none() && known.id < live.id
     };
     known.iter().filter(was_live).map(|known| known.id.clone()).max().ok_or_else(|| {
         nothing(if known.iter().any(|known| known.state == State::Retired && known.live_from.is_some()) {
@@ -56,7 +59,7 @@ pub(super) fn way_back(known: &[VersionRecord]) -> Result<VersionId, Fault> {
 pub(super) fn next_live(known: &[VersionRecord]) -> Result<VersionId, Fault> {
     let live = known.iter().find(|known| known.live);
     let waits = |known: &&VersionRecord| {
-        known.state != State::Retired && known.as_of.is_none() && live.is_none_or(|live| known.id > live.id)
+        known.state.is_standing() && known.as_of.is_none() && live.is_none_or(|live| known.id > live.id)
     };
     known.iter().filter(waits).map(|known| known.id.clone()).max().ok_or_else(|| Fault::NothingToPromote {
         name: known.first().map(|known| known.id.projection.to_string()).unwrap_or_default(),
@@ -137,6 +140,8 @@ mod tests {
             created_at: Timestamp(0),
             state: if rest.contains("retired") {
                 State::Retired
+            } else if rest.contains("frozen") {
+                State::Foreign("the state `frozen`".to_owned())
             } else if rest.contains("building") {
                 State::Building
             } else {
@@ -150,6 +155,7 @@ mod tests {
             live_from: was_live.then_some(Timestamp(1)),
             live_to: rest.contains("was-live").then_some(Timestamp(2)),
             upcasters: 0,
+            workers: None,
             checkpoints: Vec::new(),
             checkpoint_at: Timestamp(0),
         }
@@ -179,6 +185,9 @@ mod tests {
         check(&["v1g1 retired was-live", "v2g1 ready live"], 1, 1, &["id"], "version_lower");
         check(&["v1g1 ready live", "v2g1 building"], 3, 3, &["id"], "build");
         check(&["v1g1 ready live", "v1g2 past ready"], 1, 9, &["id"], "swap v1");
+        check(&["v1g1 frozen live"], 1, 1, &["id"], "version_unknown_here");
+        check(&["v2g1 frozen live"], 1, 1, &["id"], "version_lower");
+        check(&["v2g1 frozen live"], 3, 3, &["id"], "build");
     }
 
     #[test]
@@ -224,5 +233,6 @@ mod tests {
         check(&["v1g1 ready was-live", "v1g2 ready was-live", "v2g1 ready live"], "v1g2", none);
         check(&["v1g1 retired was-live", "v2g1 ready live"], nowhere, none);
         check(&["v1g1 past ready", "v2g1 ready live", "v2g2 past ready"], nowhere, none);
+        check(&["v1g1 frozen was-live", "v2g1 ready live", "v3g1 frozen"], nowhere, none);
     }
 }

@@ -41,6 +41,7 @@ impl Deployments {
                 })?
             }
         };
+        version.expect_known()?;
         let code = self.code_of(&version).await?;
         let mut operation =
             NewOperation { from: Some(version.digest), ..NewOperation::on("rebuild", &version.id, actor) };
@@ -84,6 +85,7 @@ impl Deployments {
             })?,
         };
         let id = &version.id;
+        version.expect_known()?;
         if !self.code_of(&version).await?.manifest.replayable {
             let reason = format!(
                 "{id} does not say that it is replayable: events that add up would count twice; rebuild it instead"

@@ -57,6 +57,9 @@ impl Deployments {
         let is_meant = |known: &VersionRecord| version.is_none_or(|version| version == known.id.version);
         let live = standing(&versions).into_iter().find(|known| known.live && is_meant(known));
         let is_all = live.is_some();
+        for version in versions.iter().filter(|known| is_all || is_meant(known)) {
+            version.expect_known()?;
+        }
         if let Some(live) = &live {
             if !force {
                 return Err(Fault::Live { id: live.id.clone(), advice: "promote another version first, or say force" });

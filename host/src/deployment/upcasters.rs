@@ -14,7 +14,7 @@ use crate::change::{Digest, Manifest, UpcasterManifest};
 use crate::event::{Batch, Checkpoint, Position};
 use crate::guest::{Admitted, Kind, UpcasterPlugin};
 use crate::projection::{UpcasterSet, UpcastersError};
-use crate::read_model::{Error as ReadModelError, NewOperation};
+use crate::read_model::NewOperation;
 use crate::store::{Error as StoreError, Filter, Store};
 use crate::task::Panic;
 use crate::upcast::Poisoned;
@@ -116,7 +116,7 @@ impl Deployments {
         names: &[String],
         actor: &str,
     ) -> Result<Deployed, Fault> {
-        let set = UpcasterSet::new(0, Position::START, plugins(after)).map_err(|fault| match fault {
+        let set = UpcasterSet::new(0, Position::START, after.to_vec()).map_err(|fault| match fault {
             UpcastersError::Clash(clash) => Fault::Plugin { code: "plugin_clash", reason: clash.to_string() },
             fault => fault.into(),
         })?;
@@ -143,9 +143,7 @@ impl Deployments {
             .projections
             .install(set, async |position| {
                 let change = read_model.change_upcasters(position).await?;
-                let effective_after = farthest(&store, position, &change.ahead).await;
-                let effective_after =
-                    effective_after.map_err(|fault| ReadModelError::Tail { reason: fault.to_string() })?;
+                let effective_after = farthest(&store, position, &change.ahead).await?;
                 let (set, noted) = change.record(effective_after, &digests, operation).await?;
                 number = noted;
                 Ok((set.number, set.effective_after))
@@ -309,11 +307,29 @@ impl Deployments {
     pub(super) async fn upcasters_of(&self, digests: &[Digest]) -> Result<Vec<(Digest, UpcasterPlugin)>, Fault> {
         let mut plugins = Vec::new();
         for &digest in digests {
-            let admitted = self.kept_plugin(digest).await?;
-            let found = admitted.as_ref().and_then(upcaster).map(|(digest, plugin)| (digest, plugin.clone()));
-            plugins.push(found.ok_or_else(|| Fault::Internal(format!("the bytes of upcaster {digest} are not kept")))?);
+            let admitted = match self.kept_plugin(digest).await {
+                Ok(admitted) => admitted,
+                Err(Fault::Plugin { code, reason }) => {
+                    let reason = format!("upcaster {} is refused here: {reason}", self.name_of(digest).await?);
+                    return Err(Fault::Plugin { code, reason });
+                }
+                Err(fault) => return Err(fault),
+            };
+            match admitted.as_ref().and_then(upcaster) {
+                Some((digest, plugin)) => plugins.push((digest, plugin.clone())),
+                None => {
+                    let name = self.name_of(digest).await?;
+                    return Err(Fault::Internal(format!("the bytes of upcaster {name} are not kept")));
+                }
+            }
         }
         Ok(plugins)
+    }
+
+    /// What people call the plugin of these bytes: by its file, if that is remembered.
+    async fn name_of(&self, digest: Digest) -> Result<String, Fault> {
+        let seen = self.read_model.seen_files().await?.into_iter().find(|seen| seen.digest == digest);
+        Ok(seen.map_or_else(|| digest.to_string(), |seen| format!("`{}`", seen.file)))
     }
 }
 

@@ -53,6 +53,7 @@ pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Result<Json<Heal
     if shared.shutdown.is_cancelled() {
         reasons.push("the host is about to end".to_owned());
     }
+    reasons.extend(shared.api.board.barred().map(|problem| problem.message));
     let store = tokio::time::timeout(ANSWER_TIMEOUT, shared.api.store.refresh_head());
     let read_model = tokio::time::timeout(ANSWER_TIMEOUT, shared.api.read_model.versions());
     let (store, read_model) = tokio::join!(store, read_model);
@@ -91,34 +92,12 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::deployment::{Deployments, Foundation, Policy};
-    use crate::guest::{Sandbox, Settings};
-    use crate::http::Api;
-    use crate::limits::Limits;
-    use crate::read_model::ReadModel;
-    use crate::store::Store;
+    use crate::http::state::tests::api;
 
     #[tokio::test]
     async fn is_not_ready_once_it_is_about_to_end_or_a_task_has_panicked() {
         let folder = tempfile::tempdir().expect("a folder");
-        let url = format!("sqlite:{}/store.sqlite", folder.path().display());
-        let (database, limits) = (Database::at(&url).await.expect("a database"), Limits::default());
-        let store = Store::open(&database, &limits).await.expect("a store");
-        let read_model = ReadModel::open(&database).await.expect("read models");
-        let program = std::env::current_exe().expect("this program");
-        let settings = Settings { program, cache: folder.path().join("cache"), limits: limits.clone() };
-        let deployments = Deployments::open(Foundation {
-            store: store.clone(),
-            read_model: read_model.clone(),
-            sandbox: Sandbox::new(settings).expect("a sandbox"),
-            limits: limits.clone(),
-            policy: Policy::default(),
-            poll: Duration::from_secs(1),
-            membership: crate::deployment::Membership::default(),
-        });
-        let deployments = deployments.await.expect("deployments");
-        let board = deployments.projections().board();
-        let api = Api { store, read_model, board, deployments, limits, token: None, actor: String::new() };
+        let api = api(folder.path()).await;
         let shutdown = CancellationToken::new();
         let shared = Arc::new(Shared::new(api, shutdown.clone()));
         assert!(ready(State(Arc::clone(&shared))).await.is_ok());

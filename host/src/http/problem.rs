@@ -234,6 +234,7 @@ impl From<Fault> for Problem {
             Fault::ReadModel(read_model::Error::ViewBusy { .. }) => Self::new(Code::ViewBusy, detail),
             Fault::ReadModel(read_model::Error::TablesChanged { .. }) => Self::new(Code::TablesChanged, detail),
             Fault::ReadModel(read_model::Error::UnknownVersion { .. }) => Self::new(Code::UnknownVersion, detail),
+            Fault::ReadModel(read_model::Error::Foreign { .. }) => Self::new(Code::VersionUnknownHere, detail),
             Fault::ReadModel(read_model::Error::Live { .. }) => Self::new(Code::VersionLive, detail),
             Fault::ReadModel(read_model::Error::PluginTooLarge { .. }) => {
                 Self::new(Code::PluginRefused, detail).with("reason", "plugin_too_large")

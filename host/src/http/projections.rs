@@ -9,8 +9,7 @@ use super::body::Segments;
 use super::parameters::Parameters;
 use super::state::{Api, Shared};
 use super::{Code, Problem};
-use crate::event::{Position, Timestamp};
-use crate::projection::{Phase, Status};
+use crate::projection::Status;
 use crate::read_model::{Error, VersionRecord};
 
 /// Every version of every projection, also of those that this host does not run.
@@ -54,7 +53,11 @@ pub(super) async fn show(
 
 /// How the versions of `name` stand.
 pub(super) async fn of_projection(api: &Api, name: &str) -> Result<Vec<Status>, Problem> {
-    let mut statuses = statuses(api).await?;
+    only(statuses(api).await?, name)
+}
+
+/// Of `statuses` those of `name`.
+pub(super) fn only(mut statuses: Vec<Status>, name: &str) -> Result<Vec<Status>, Problem> {
     if !statuses.iter().any(|status| status.projection == name) {
         let known = statuses.iter().map(|status| status.projection.as_str());
         return Err(unknown_projection(name, known));
@@ -88,13 +91,14 @@ pub(super) fn read_model_failed(fault: &Error) -> Problem {
     Problem::new(Code::ReadModelUnavailable, "the read models do not answer: try again, or see the host's log")
 }
 
-async fn statuses(api: &Api) -> Result<Vec<Status>, Problem> {
+/// How all versions stand, also of those that this host does not run.
+pub(super) async fn statuses(api: &Api) -> Result<Vec<Status>, Problem> {
     let head = api.store.head_with_appended().await;
     let mut statuses = api.board.statuses(head);
     let versions = api.read_model.versions().await.map_err(|fault| read_model_failed(&fault))?;
     for version in versions {
         if !statuses.iter().any(|status| is_of(status, &version)) {
-            statuses.push(stopped(version, head));
+            statuses.push(api.board.absent(&version, head));
         }
     }
     statuses.sort_by(|one, other| {
@@ -106,36 +110,4 @@ async fn statuses(api: &Api) -> Result<Vec<Status>, Problem> {
 fn is_of(status: &Status, version: &VersionRecord) -> bool {
     let id = &version.id;
     status.projection == id.projection.as_str() && (status.version, status.generation) == (id.version, id.generation)
-}
-
-/// A version that is there, but that this host does not run.
-fn stopped(version: VersionRecord, head: Position) -> Status {
-    let position = version.position();
-    let lag_events = head.ahead_of(position);
-    let behind_since = Timestamp::now().seconds_since(version.checkpoint_at).max(0.0);
-    Status {
-        projection: version.id.projection.to_string(),
-        version: version.id.version,
-        generation: version.id.generation,
-        live: version.live,
-        phase: Phase::Stopped,
-        position,
-        head: head.max(position),
-        lag_events,
-        lag_seconds: if lag_events == 0 { 0.0 } else { behind_since },
-        events_per_second: 0.0,
-        progress: if lag_events == 0 { 1.0 } else { position.0 as f64 / head.0 as f64 },
-        built_until: version.built_until,
-        eta_seconds: None,
-        error: None,
-        created_at: version.created_at,
-        as_of: version.as_of,
-        promote: (!version.live && version.as_of.is_none()).then_some(version.promote),
-        live_to: version.live_to,
-        partitions: Vec::new(),
-        digest: version.digest.to_string(),
-        subscription: String::new(),
-        tables: version.tables.iter().map(|table| table.name.to_string()).collect(),
-        host: None,
-    }
 }

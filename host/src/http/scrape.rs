@@ -13,18 +13,6 @@ use crate::event::Timestamp;
 use crate::projection::{Phase, Status};
 use crate::store::Hold;
 
-const PHASES: [Phase; 9] = [
-    Phase::Rebuilding,
-    Phase::Following,
-    Phase::Lagging,
-    Phase::Stuck,
-    Phase::Paused,
-    Phase::Retrying,
-    Phase::Failed,
-    Phase::Complete,
-    Phase::Stopped,
-];
-
 /// How the store and the projections stand. There is a label for each version, but
 /// never one for an aggregate: nobody bounds how many of those there are.
 #[derive(Debug)]
@@ -111,7 +99,7 @@ impl Collector for Standing {
             MetricType::Gauge,
         )?;
         for status in &statuses {
-            for phase in PHASES {
+            for &phase in Phase::ALL {
                 let labels = [
                     ("projection", status.projection.clone()),
                     ("version", status.version.to_string()),

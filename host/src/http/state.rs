@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::Token;
 use super::auth::Strangers;
 use super::metrics::Metrics;
+use super::progress::Standing;
 use crate::deployment::Deployments;
 use crate::limits::Limits;
 use crate::projection::Board;
@@ -38,6 +39,8 @@ pub(super) struct Shared {
     pub(super) strangers: Strangers,
     /// A permit for each client that may follow the live events.
     pub(super) live_clients: Arc<Semaphore>,
+    /// How versions stand, for all who follow that.
+    pub(super) standing: Standing,
     /// Says that the host is about to end: whoever streams must end too.
     pub(super) shutdown: CancellationToken,
 }
@@ -52,7 +55,41 @@ impl Shared {
             metrics,
             strangers: Strangers::default(),
             live_clients: Arc::new(Semaphore::new(clients)),
+            standing: Standing::default(),
             shutdown,
         }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::database::Database;
+    use crate::deployment::{Foundation, Membership, Policy};
+    use crate::guest::{Sandbox, Settings};
+
+    /// A host in `folder`.
+    pub(in crate::http) async fn api(folder: &Path) -> Api {
+        let url = format!("sqlite:{}/store.sqlite", folder.display());
+        let (database, limits) = (Database::at(&url).await.expect("a database"), Limits::default());
+        let store = Store::open(&database, &limits).await.expect("a store");
+        let read_model = ReadModel::open(&database).await.expect("read models");
+        let program = std::env::current_exe().expect("this program");
+        let settings = Settings { program, cache: folder.join("cache"), limits: limits.clone() };
+        let deployments = Deployments::open(Foundation {
+            store: store.clone(),
+            read_model: read_model.clone(),
+            sandbox: Sandbox::new(settings).expect("a sandbox"),
+            limits: limits.clone(),
+            policy: Policy::default(),
+            poll: Duration::from_secs(1),
+            membership: Membership::default(),
+        });
+        let deployments = deployments.await.expect("deployments");
+        let board = deployments.projections().board();
+        Api { store, read_model, board, deployments, limits, token: None, actor: String::new() }
     }
 }

@@ -106,6 +106,13 @@ impl Leases {
         Ok(())
     }
 
+    /// Hands over all that is held of `id`.
+    pub(super) async fn hand_over_all(&self, read_model: &ReadModel, id: &VersionId) -> Result<(), Error> {
+        let held: Vec<u32> = self.held().keys().filter(|(of, _)| of == id).map(|&(_, number)| number).collect();
+        let count = held.last().map_or(0, |last| last + 1);
+        self.hand_over_but(read_model, id, &[], count).await
+    }
+
     fn held(&self) -> MutexGuard<'_, BTreeMap<UnitId, i64>> {
         // Each change is one call to the map.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)

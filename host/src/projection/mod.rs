@@ -3,12 +3,16 @@
 //! Level 2: knows the store, the read models, guests, upcasting and routing.
 
 mod blame;
+mod board;
+mod fault;
 mod feed;
 mod instance;
 mod leases;
 mod log;
 mod order;
 mod pages;
+mod parts;
+mod rate;
 mod recent;
 mod rows;
 mod run;
@@ -20,11 +24,12 @@ mod upcasters;
 mod version;
 mod writer;
 
-pub use code::{Code, SwapFault};
+pub use board::Board;
+pub use fault::Error;
 pub use instance::{Start, sandboxed};
 pub use leases::{Granted, Leases, UnitId};
 pub use order::{Code, SwapFault};
-pub use status::{Board, PartitionStatus, Phase, Problem, Status};
+pub use status::{PartitionStatus, Phase, Problem, Status};
 pub use supervisor::{Projections, Resources};
 pub use trial::Trial;
 pub use upcasters::{Error as UpcastersError, UpcasterSet, Upcasters};

@@ -66,10 +66,6 @@ pub(super) enum Order {
         operation: Box<NewOperation>,
         reply: oneshot::Sender<Result<(), Error>>,
     },
-    /// Fold the rest of the history in so many partitions.
-    Repartition {
-        count: u32,
-    },
     /// Run no more.
     End,
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::upcasters::{UpcasterSet, Upcasters};
-use crate::event::{Batch, Checkpoint, Position, Timestamp};
+use crate::event::{Batch, Checkpoint, Position};
 use crate::store::{Error as StoreError, Lineage, Store};
 use crate::task::Panic;
 use crate::upcast::{Current, Poisoned};
@@ -28,8 +28,6 @@ pub(super) struct Page {
     pub(super) events: Arc<Batch>,
     /// Events that could not be upcast, in the order of positions.
     pub(super) poisoned: Vec<Poisoned>,
-    /// When it was read.
-    pub(super) read_at: Timestamp,
 }
 
 /// Why no page comes.
@@ -144,7 +142,7 @@ impl Pages {
         // If it was cut, the rest is read again, as the page after this one.
         let end = cut.unwrap_or(end);
         poisoned.sort_by_key(|event| event.position);
-        Ok(Arc::new(Page { after, end, events: Arc::new(events), poisoned, read_at: Timestamp::now() }))
+        Ok(Arc::new(Page { after, end, events: Arc::new(events), poisoned }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -10,11 +10,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::blame::Blame;
+use super::board::Board;
+use super::fault::Error;
 use super::feed::Feed;
 use super::instance::Instance;
 use super::pages::{Error as FeedError, Page};
 use super::rows::{Hashes, RowSource};
-use super::status::{Board, Doing, Phase, Problem};
+use super::status::{Doing, Phase, Problem};
 use super::throttle::Throttle;
 use super::writer::Commits;
 use crate::change::{Cells, Changes, Keys, Manifest, VersionId};
@@ -45,16 +47,16 @@ pub(super) enum Stop {
     /// written with the rows of many.
     Refused(Problem),
     /// Something failed that may be well again later.
-    Broken(String),
+    Broken(Error),
     /// The host's own code has panicked.
     Panicked(Panic),
     /// A database is away, which the log is told of the database.
-    Away(String),
+    Away(Error),
 }
 
 impl Stop {
     /// Of two ends the one that says more.
-    pub(super) fn or_graver(self, other: Self) -> Self {
+    pub(super) fn graver(self, other: Self) -> Self {
         let rank = |stop: &Self| match stop {
             Self::Reached => 0,
             Self::Drained => 1,
@@ -73,8 +75,8 @@ impl From<FeedError> for Stop {
     fn from(fault: FeedError) -> Self {
         match fault {
             FeedError::Panicked(panic) => Self::Panicked(panic),
-            fault if fault.is_away() => Self::Away(fault.to_string()),
-            fault => Self::Broken(fault.to_string()),
+            fault if fault.is_away() => Self::Away(fault.into()),
+            fault => Self::Broken(fault.into()),
         }
     }
 }
@@ -87,8 +89,8 @@ impl From<ReadModelError> for Stop {
             ReadModelError::NameTaken { .. } | ReadModelError::IndexRefused { .. } => Self::Failed(problem_of(&fault)),
             ReadModelError::Misfit(_) => Self::Refused(problem_of(&fault)),
             ReadModelError::Panicked(panic) => Self::Panicked(panic),
-            fault if fault.is_away() => Self::Away(fault.to_string()),
-            fault => Self::Broken(fault.to_string()),
+            fault if fault.is_away() => Self::Away(fault.into()),
+            fault => Self::Broken(fault.into()),
         }
     }
 }
@@ -181,7 +183,6 @@ impl Run {
                     continue;
                 }
             };
-            self.board.received(&self.id, page.end.position, page.read_at);
             if self.commits.have_begun() {
                 self.outage.is_well();
             }
@@ -208,7 +209,9 @@ impl Run {
         self.board.doing(&self.id, Doing::MakingIndexes);
         self.read_model.finish_indexes(&self.id, &self.manifest.tables).await?;
         let is_new = self.read_model.finish_build(&self.id).await?;
-        self.board.update(&self.id, |observed| observed.phase = Phase::Following);
+        self.board.update(&self.id, |observed| {
+            (observed.phase, observed.error, observed.building) = (Phase::Following, None, false);
+        });
         self.outage.is_well();
         if is_new {
             tracing::info!(projection = %self.id, "has caught up");
@@ -280,7 +283,7 @@ impl Run {
         }
         let hashes = match self.rows.hashes(&keys) {
             Ok(hashes) => hashes,
-            Err(fault) => return Ok(Err(fault)),
+            Err(fault) => return Ok(Err(fault.into())),
         };
         self.board.doing(&self.id, Doing::ReadingRows);
         let rows = match self.rows.read(&keys, &hashes).await {
@@ -302,7 +305,6 @@ impl Run {
             return Ok(Err(misfit.into()));
         }
         self.board.doing(&self.id, Doing::WaitingToCommit);
-        let tables = Arc::new(tables);
         self.rows.remember(&tables, self.commits.done_with_rows());
         let (at, idle) = (self.at, self.idle);
         let pushed = self.push(Commit { tables, checkpoint }).await;
@@ -358,7 +360,7 @@ impl Run {
         let due = self.idle.as_ref().map_or_else(|| Instant::now() + IDLE_CHECKPOINT, |&(_, due)| due);
         self.idle = Some((checkpoint, due));
         if self.commits.are_done() {
-            self.board.folded(&self.id, self.partition.number, checkpoint.position, None);
+            self.board.folded(&self.id, self.partition.number, checkpoint.position);
         }
     }
 

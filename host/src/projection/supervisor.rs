@@ -8,18 +8,20 @@ use tokio::sync::{OwnedMutexGuard, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::board::{Board, Observed};
+use super::fault::Error as Fault;
 use super::feed::Tail;
 use super::instance::{Instance, Start};
 use super::leases::Leases;
 use super::order::{Code, Order, SwapFault};
 use super::pages::Pages;
-use super::status::{Board, Doing, Observed, Phase};
+use super::status::Phase;
 use super::upcasters::{UpcasterSet, Upcasters};
 use super::version::{Surroundings, Version};
 use crate::change::{Digest, Manifest, VersionId};
-use crate::event::{Checkpoint, Position, Timestamp};
+use crate::event::{Checkpoint, Position};
 use crate::limits::Limits;
-use crate::read_model::{Error, NewOperation, Promote, ReadModel, State, VersionRecord};
+use crate::read_model::{Error, NewOperation, Promote, ReadModel, VersionRecord};
 use crate::store::Store;
 
 /// Orders that wait for a version to obey.
@@ -57,10 +59,10 @@ impl Projections {
     pub fn new(resources: Resources) -> Self {
         let Resources { store, read_model, upcasters, limits, poll } = resources;
         let stop = CancellationToken::new();
+        let board = Board::new(Duration::from_millis(limits.stuck_after_ms), store.readable());
         let pages = Pages::new(store, upcasters, limits.shared_pages_bytes_max);
         let tail = Tail::start(pages.clone(), poll, stop.clone());
         let (ready, newly_ready) = mpsc::unbounded_channel();
-        let board = Board::new(Duration::from_millis(limits.stuck_after_ms));
         Self {
             around: Surroundings { pages, tail, read_model, board, limits, ready, leases: Leases::default(), stop },
             running: Arc::default(),
@@ -112,32 +114,7 @@ impl Projections {
 
     /// Runs the version of `record`.
     pub fn run(&self, record: &VersionRecord, code: Code) {
-        let now = Timestamp::now();
-        let observed = Observed {
-            phase: match record.state {
-                State::Building => Phase::Rebuilding,
-                _ if record.as_of.is_some() => Phase::Complete,
-                _ => Phase::Lagging,
-            },
-            live: record.live,
-            created_at: record.created_at,
-            promote: record.promote,
-            live_to: record.live_to,
-            as_of: record.as_of,
-            digest: code.digest,
-            host: None,
-            partitions: record.checkpoints.iter().map(|checkpoint| (checkpoint.position, 0.0, now)).collect(),
-            built_until: if record.built_until == Position::START {
-                self.around.pages.store().head()
-            } else {
-                record.built_until
-            },
-            error: None,
-            behind_since: now,
-            waiting: std::collections::VecDeque::new(),
-            doing: Doing::WaitingForEvents,
-            progress_at: now,
-        };
+        let observed = Observed::of(record, code.digest, self.head());
         self.around.board.add(&record.id, Arc::clone(&code.manifest), observed);
         let resting = record.paused.then_some(Phase::Paused);
         let version = Version::new(self.around.clone(), record.id.clone(), code, resting);
@@ -202,11 +179,6 @@ impl Projections {
         answer.await.unwrap_or(Err(Error::Closed))
     }
 
-    /// Lets `id`, which is being built, fold the rest of the history in `count` partitions.
-    pub async fn repartition(&self, id: &VersionId, count: u32) {
-        self.order(id, Order::Repartition { count }).await;
-    }
-
     /// Runs `id` no more, and forgets it.
     pub async fn end(&self, id: &VersionId) {
         self.order(id, Order::End).await;
@@ -216,6 +188,15 @@ impl Projections {
             drop(running.task.await);
         }
         self.around.board.remove(id);
+    }
+
+    /// Runs `id` no more, and leaves it to other hosts.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn give_up(&self, id: &VersionId) -> Result<(), Error> {
+        self.end(id).await;
+        self.around.leases.hand_over_all(&self.around.read_model, id).await
     }
 
     /// Whether `id` runs, or rests, in this host.
@@ -252,12 +233,11 @@ impl Projections {
     ///
     /// # Errors
     /// Those of `record`, or of the store; nothing is changed then.
-    pub async fn install<F>(&self, set: UpcasterSet, record: impl FnOnce(Position) -> F) -> Result<Position, Error>
+    pub async fn install<F>(&self, set: UpcasterSet, record: impl FnOnce(Position) -> F) -> Result<Position, Fault>
     where
-        F: Future<Output = Result<(u32, Position), Error>>,
+        F: Future<Output = Result<(u32, Position), Fault>>,
     {
-        let held = self.around.tail.hold_at_head().await;
-        let (held, position) = held.map_err(|fault| Error::Tail { reason: fault.to_string() })?;
+        let (held, position) = self.around.tail.hold_at_head().await?;
         let (number, effective_after) = record(position).await?;
         self.advance(&held, effective_after).await;
         self.around.pages.upcasters().install(set.from(number, effective_after));

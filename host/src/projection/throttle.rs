@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::status::{Board, Doing};
+use super::board::Board;
+use super::status::Doing;
 use crate::change::VersionId;
 use crate::limits::Limits;
 

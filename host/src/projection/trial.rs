@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::fault::Error;
 use super::feed::Tail;
 use super::leases::Leases;
 use super::order::Code;
@@ -11,7 +12,8 @@ use super::version::{Surroundings, Version};
 use super::{Board, Problem};
 use crate::change::{Manifest, VersionId};
 use crate::event::Position;
-use crate::read_model::{Error, NewOperation, NewVersion, Promote, ReadModel};
+use crate::read_model::{NewOperation, NewVersion, Promote, ReadModel};
+use crate::store::Readable;
 
 /// What came of a trial.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ impl Projections {
         };
         let (id, _) = scratch.create(&manifest, &new, NewOperation::default()).await?;
         let around = self.surroundings();
-        let board = Board::new(std::time::Duration::MAX);
+        let board = Board::new(std::time::Duration::MAX, Readable::default());
         let tail: Tail = around.tail.clone();
         let leases = Leases::default();
         let around = Surroundings { read_model: scratch.clone(), board, tail, leases, ..around };
@@ -47,8 +49,8 @@ impl Projections {
         match version.run_once().await? {
             Stop::Reached => Ok(Trial::Folded(id)),
             Stop::Failed(problem) | Stop::Refused(problem) => Ok(Trial::Failed(problem)),
-            Stop::Drained | Stop::Lost => Err(Error::Closed),
-            Stop::Broken(fault) | Stop::Away(fault) => Err(Error::Trial { reason: fault }),
+            Stop::Drained | Stop::Lost => Err(Error::Host("the host is about to end".to_owned())),
+            Stop::Broken(fault) | Stop::Away(fault) => Err(fault),
             Stop::Panicked(panic) => Err(panic.into()),
         }
     }

@@ -8,6 +8,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::board::{Board, Observed};
+use super::fault::Error as Fault;
 use super::feed::{Feed, Tail};
 use super::instance::Instance;
 use super::leases::Leases;
@@ -15,12 +17,12 @@ use super::order::{Code, Order, SwapFault};
 use super::pages::{Error as FeedError, Pages};
 use super::rows::RowSource;
 use super::run::{Run, Stop, history_changed, problem_of};
-use super::status::{Board, Phase, Problem};
+use super::status::{Phase, Problem};
 use super::throttle::Throttle;
 use super::writer::Commits;
 use crate::change::VersionId;
 use crate::database::Outage;
-use crate::event::{Position, Timestamp, number_of};
+use crate::event::{Position, number_of};
 use crate::limits::Limits;
 use crate::read_model::{Error, Prepared, ReadModel, State, VersionRecord};
 use crate::route::Partition;
@@ -66,8 +68,6 @@ pub(super) struct Version {
     pub(super) retry_after: Option<Duration>,
     /// What the log was told of its failures.
     outage: Arc<Outage>,
-    /// So many partitions are wanted, if not those that there are.
-    pub(super) wanted_partitions: Option<u32>,
     /// Code that was started already, and who waits for it to run.
     pub(super) incoming: Option<Incoming>,
 }
@@ -83,9 +83,8 @@ pub(super) struct Incoming {
 
 impl Version {
     pub(super) fn new(around: Surroundings, id: VersionId, code: Code, resting: Option<Phase>) -> Self {
-        let (wanted_partitions, incoming) = (None, None);
         let outage = Arc::new(Outage::of(format!("projection {id}")));
-        Self { around, id, code, resting, pause: RETRY_FIRST, retry_after: None, outage, wanted_partitions, incoming }
+        Self { around, id, code, resting, pause: RETRY_FIRST, retry_after: None, outage, incoming: None }
     }
 
     /// Runs until told to end, or until the host ends.
@@ -137,9 +136,9 @@ impl Version {
                     self.set_phase(Phase::Failed, Some(problem));
                 }
                 Stop::Broken(fault) | Stop::Away(fault) => {
-                    self.retry("unavailable", fault, before);
+                    self.retry((&fault).into(), before);
                 }
-                Stop::Panicked(panic) => self.has_panicked(&panic, before),
+                Stop::Panicked(panic) => self.has_panicked(panic, before),
             }
             if self.around.stop.is_cancelled() {
                 if self.resting.is_none() {
@@ -153,7 +152,7 @@ impl Version {
                 Some((order, since)) => {
                     // Whoever waits for a reply sees that there is none.
                     if let Err(panic) = tasks.watch(&task, self.obey(order, since)).await {
-                        self.has_panicked(&panic, before);
+                        self.has_panicked(panic, before);
                     }
                 }
             }
@@ -161,18 +160,17 @@ impl Version {
     }
 
     /// Lets it run again after a pause, which is longer the more often it failed at `before`.
-    fn retry(&mut self, code: &str, message: String, before: Option<Position>) {
+    fn retry(&mut self, problem: Problem, before: Option<Position>) {
         let came_further = self.around.board.position(&self.id) > before;
         let pause = if came_further { RETRY_FIRST } else { self.pause };
-        let (position, event_id, since) = (None, None, Timestamp::now());
-        self.set_phase(Phase::Retrying, Some(Problem { code: code.to_owned(), message, position, event_id, since }));
+        self.set_phase(Phase::Retrying, Some(problem));
         self.retry_after = Some(pause);
         self.pause = (pause * 2).min(RETRY_LAST);
     }
 
-    fn has_panicked(&mut self, panic: &Panic, before: Option<Position>) {
-        self.around.tasks().note(&self.task(), panic);
-        self.retry(Panic::CODE, panic.to_string(), before);
+    fn has_panicked(&mut self, panic: Panic, before: Option<Position>) {
+        self.around.tasks().note(&self.task(), &panic);
+        self.retry((&Fault::from(panic)).into(), before);
     }
 
     /// What it is called among the host's tasks.
@@ -217,13 +215,12 @@ impl Version {
                     self.resting = self.resting.filter(|&phase| phase != Phase::Failed);
                     self.around.board.update(&self.id, |observed| {
                         observed.phase = self.resting.unwrap_or(Phase::Lagging);
-                        observed.partitions = vec![(to.position, 0.0, Timestamp::now())];
+                        observed.parts.stand_at(&[to]);
                     });
                 }
                 // Whoever asked may have gone away.
                 reply.send(rewound).unwrap_or(());
             }
-            Order::Repartition { count } => self.wanted_partitions = Some(count),
             Order::End => {}
         }
     }
@@ -273,8 +270,9 @@ impl Version {
 
     async fn run_record(&mut self, interrupt: &CancellationToken, is_stepwise: bool) -> Result<Stop, Error> {
         let record = self.around.read_model.version(&self.id).await?;
-        if record.state == State::Retired {
-            // Another host has retired it, and this one is about to hear of it.
+        if !record.state.is_standing() {
+            // Another host has retired it, or done what this one does not know; which is about to
+            // hear of it.
             self.resting = Some(Phase::Stopped);
             return Ok(Stop::Drained);
         }
@@ -288,7 +286,7 @@ impl Version {
             self.complete().await?;
             return Ok(Stop::Reached);
         }
-        let wanted = self.wanted_partitions.filter(|&wanted| wanted != count && record.state == State::Building);
+        let wanted = record.workers.filter(|&wanted| wanted != count && record.state == State::Building);
         let farthest = record.checkpoints.iter().map(|checkpoint| checkpoint.position).max().unwrap_or_default();
         let until = match wanted {
             // They must stand together before they can be cut anew.
@@ -305,7 +303,6 @@ impl Version {
         if matches!(stopped, Stop::Reached) {
             if let Some(wanted) = wanted {
                 self.around.read_model.repartition(&self.id, wanted).await?;
-                self.wanted_partitions = None;
             } else if count > 1 {
                 self.around.read_model.repartition(&self.id, 1).await?;
             }
@@ -338,10 +335,13 @@ impl Version {
         // A trial has no sets of its own.
         let sets = if self.around.leases.is_shared() { latest } else { 0 }..=latest;
         let losses = self.around.read_model.losses();
+        self.around.board.update(&self.id, |observed| observed.parts.are_here(&wanted));
+        let mut here = Vec::new();
         for &number in &wanted {
             let leased = self.around.read_model.lease(&self.id, number, self.code.digest, sets.clone()).await?;
             let Some(prepared) = leased else { continue };
             self.around.leases.holds((self.id.clone(), number), prepared.epoch);
+            here.push(number);
             let instance = self.arrived();
             let mut run = match self.set_up(record, &prepared, Partition { number, count }, until, instance).await {
                 Ok(run) => Run { losses: losses.clone(), is_stepwise, ..run },
@@ -354,8 +354,12 @@ impl Version {
             let interrupt = interrupt.clone();
             runs.spawn(async move { run.run(&interrupt).await });
         }
+        self.around.board.update(&self.id, |observed| observed.parts.are_here(&here));
         if runs.is_empty() {
             self.arrived();
+            // The database answers, and there is nothing else that it would try.
+            self.outage.is_well();
+            self.around.board.update(&self.id, Observed::is_well);
             tokio::select! {
                 () = interrupt.cancelled() => {}
                 // Nobody who could grant is left: the host ends.
@@ -382,7 +386,7 @@ impl Version {
             if !matches!(stopped, Stop::Reached) {
                 interrupt.cancel();
             }
-            outcome = outcome.or_graver(stopped);
+            outcome = outcome.graver(stopped);
         }
         let kept = granted.borrow().of(&self.id, count);
         self.around.leases.hand_over_but(&self.around.read_model, &self.id, &kept, count).await?;
@@ -409,7 +413,7 @@ impl Version {
         let instance = match instance {
             Some(instance) => instance,
             None => Instance::new(self.id.projection.as_str(), self.id.version, Arc::clone(&self.code.start))
-                .map_err(|fault| Stop::Broken(format!("no thread for the guest: {fault}")))?,
+                .map_err(|fault| Stop::Broken(Fault::Host(format!("no thread for the guest: {fault}"))))?,
         };
         let limits = around.limits.among(partition.count);
         let position = prepared.checkpoint.position;
@@ -459,27 +463,34 @@ impl Version {
     }
 
     fn show(&self, record: &VersionRecord) {
-        let now = Timestamp::now();
+        let head = self.around.pages.store().head();
         self.around.board.update(&self.id, |observed| {
-            observed.phase = match record.state {
-                State::Building => Phase::Rebuilding,
-                _ if record.as_of.is_some() => Phase::Complete,
-                _ if record.position() >= self.around.pages.store().head() => Phase::Following,
-                _ => Phase::Lagging,
-            };
-            observed.error = None;
-            observed.waiting.clear();
-            observed.partitions = record.checkpoints.iter().map(|one| (one.position, 0.0, now)).collect();
-            observed.progress_at = now;
+            observed.building = record.state == State::Building;
+            observed.parts.stand_at(&record.checkpoints);
+            observed.progress_at = Instant::now();
+            // One that tries again is well once it comes further, or has caught up.
+            if observed.phase != Phase::Retrying {
+                observed.error = None;
+                observed.phase = match record.state {
+                    State::Building => Phase::Rebuilding,
+                    _ if record.as_of.is_some() => Phase::Complete,
+                    _ if record.position() >= head => Phase::Following,
+                    _ => Phase::Lagging,
+                };
+            }
         });
     }
 
     fn set_phase(&self, phase: Phase, error: Option<Problem>) {
+        let mut is_new = false;
         self.around.board.update(&self.id, |observed| {
-            observed.phase = phase;
-            observed.error = error;
-            observed.waiting.clear();
-            observed.behind_since = Timestamp::now();
+            let error = error.map(|error| error.after(observed.error.as_ref()));
+            is_new = error.is_some() && error != observed.error;
+            (observed.phase, observed.error) = (phase, error);
         });
+        if is_new {
+            // The other hosts are told at the next look.
+            self.around.leases.ask();
+        }
     }
 }

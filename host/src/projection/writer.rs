@@ -3,17 +3,16 @@
 //! more rows are written once instead of again and again. Only after a commit does anybody
 //! hear of it.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::status::Board;
+use super::board::Board;
 use crate::change::VersionId;
-use crate::event::{Position, number_of};
+use crate::event::number_of;
 use crate::limits::Limits;
 use crate::read_model::{Commit, Error, Writer};
 use crate::task::Panic;
@@ -26,9 +25,6 @@ const PIECES_MAX: usize = u32::MAX as usize;
 
 /// How long a commit waits at the most for those that are about to come.
 const GATHERING_MAX: Duration = Duration::from_millis(100);
-
-/// The rate is taken over this time.
-const RATE_WINDOW: Duration = Duration::from_secs(5);
 
 /// Hands commits to the writer.
 #[derive(Debug)]
@@ -190,7 +186,6 @@ async fn write(
     (id, partition): (VersionId, u32),
     done: Arc<Done>,
 ) -> Result<(), Error> {
-    let mut rate = Rate::default();
     let mut waiting = Vec::with_capacity(orders.at_once);
     loop {
         orders.next(&mut waiting).await;
@@ -215,33 +210,12 @@ async fn write(
             drop(rooms);
             done.with_rows.fetch_add(with_rows, Ordering::AcqRel);
             done.all.fetch_add(count, Ordering::AcqRel);
-            board.folded(&id, partition, position, Some(rate.note(position)));
+            board.folded(&id, partition, position);
         }
         for tell in asked {
             // Whoever asked may have been cancelled, and needs no answer then.
             tell.send(()).unwrap_or(());
         }
-    }
-}
-
-/// Events per second over the last few seconds.
-#[derive(Debug, Default)]
-struct Rate {
-    notes: VecDeque<(Instant, Position)>,
-}
-
-impl Rate {
-    fn note(&mut self, position: Position) -> f64 {
-        let now = Instant::now();
-        while self.notes.front().is_some_and(|&(at, _)| now - at > RATE_WINDOW) && self.notes.len() > 1 {
-            self.notes.pop_front();
-        }
-        let per_second = self
-            .notes
-            .front()
-            .map_or(0.0, |&(at, before)| position.ahead_of(before) as f64 / (now - at).as_secs_f64().max(0.001));
-        self.notes.push_back((now, position));
-        per_second
     }
 }
 
@@ -255,7 +229,7 @@ mod tests {
         TableDefinition,
     };
     use crate::database::{Database, Durability};
-    use crate::event::Checkpoint;
+    use crate::event::{Checkpoint, Position};
     use crate::read_model::{ReadModel, TableChanges};
 
     /// How often a writer ends while it is asked. In few rounds both fall together: without a

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::record::{checkpoint_of, id_of};
 use super::versions::Prepared;
 use super::writing::CHANGES;
-use super::{Error, ReadModel};
+use super::{Error, ReadModel, Trouble};
 use crate::change::{Digest, VersionId};
 use crate::database::{Dialect, Durability, Row, Session, query};
 use crate::event::{Position, Timestamp};
@@ -52,9 +52,10 @@ pub struct Unit {
     pub epoch: i64,
     /// Whether its version is being built.
     pub building: bool,
-    /// How far it has come, and when that was noted.
+    /// How far it has come.
     pub position: Position,
-    pub at: Timestamp,
+    /// What keeps it from going on, as its owner tells.
+    pub trouble: Option<Trouble>,
 }
 
 /// What a host must know of the others, at one moment.
@@ -64,7 +65,7 @@ pub struct Look {
     pub revision: i64,
     /// How many hosts are alive.
     pub hosts: u32,
-    /// The partitions of all versions that are not retired.
+    /// The partitions of all versions that are to be run.
     pub units: Vec<Unit>,
 }
 
@@ -207,10 +208,10 @@ impl ReadModel {
         let now = self.dialect().now();
         let rows = query(format!(
             "SELECT r.revision, (SELECT count(*) FROM fantascope_hosts a WHERE a.expires_at > {now}) AS hosts, \
-             c.projection, c.version, c.generation, c.\"partition\", c.epoch, c.position, c.updated_at, c.state, h.host, h.name \
+             c.projection, c.version, c.generation, c.\"partition\", c.epoch, c.position, c.state, c.trouble, h.host, h.name \
              FROM fantascope_revision r LEFT JOIN (SELECT k.*, v.state FROM fantascope_checkpoints k \
                 JOIN fantascope_versions v ON v.projection = k.projection AND v.version = k.version \
-                    AND v.generation = k.generation AND v.state <> 'retired') c ON 1 = 1 \
+                    AND v.generation = k.generation AND v.state IN ('building', 'ready')) c ON 1 = 1 \
              LEFT JOIN fantascope_hosts h ON h.host = c.owner AND h.expires_at > {now} \
              ORDER BY c.projection, c.version, c.generation, c.\"partition\""
         ));
@@ -245,7 +246,7 @@ impl ReadModel {
              WHERE projection = ? AND version = ? AND generation = ? AND \"partition\" = ? \
              AND (owner IS NULL OR owner = ? OR NOT EXISTS \
                  (SELECT 1 FROM fantascope_hosts h WHERE h.host = owner AND h.expires_at > {now})) \
-             AND NOT EXISTS (SELECT 1 FROM fantascope_versions v WHERE v.state = 'retired' \
+             AND EXISTS (SELECT 1 FROM fantascope_versions v WHERE v.state IN ('building', 'ready') \
                  AND v.projection = fantascope_checkpoints.projection AND v.version = fantascope_checkpoints.version \
                  AND v.generation = fantascope_checkpoints.generation)"
         ));
@@ -340,7 +341,7 @@ fn unit(row: &Row) -> Result<Unit, Error> {
         epoch: row.get("epoch")?,
         building: row.get::<String>("state")? == "building",
         position: Position::from_sql(row.get("position")?),
-        at: Timestamp(row.get("updated_at")?),
+        trouble: row.get::<Option<String>>("trouble")?.map(|text| Trouble::read(&text)),
     })
 }
 

@@ -35,6 +35,7 @@ const CONCERN: Concern = Concern {
         migration!(1, "projections", "0001_projections.sql"),
         migration!(2, "versions side by side", "0002_versions_side_by_side.sql"),
         migration!(3, "several hosts", "0003_several_hosts.sql"),
+        migration!(5, "trouble and workers", "0005_trouble_and_workers.sql"),
         migration!(6, "hosts of operations", "0006_hosts_of_operations.sql"),
     ],
     makes_with: &["CREATE", "ALTER", "INDEX", "CREATE VIEW", "DROP"],
@@ -95,10 +96,10 @@ pub enum Error {
     PluginTooLarge { bytes: usize, most: usize },
     #[error("projection {id}: the index `{index}` can't be made: {reason}")]
     IndexRefused { id: VersionId, index: String, reason: String },
-    #[error("{reason}")]
-    Trial { reason: String },
-    #[error("the event store can't be read: {reason}")]
-    Tail { reason: String },
+    #[error(
+        "projection {id} is left alone here: a newer program has recorded {what}, which this one does not know; upgrade this host"
+    )]
+    Foreign { id: VersionId, what: String },
     #[error("what the host wrote about projection {id} cannot be read: {reason}")]
     Unreadable { id: VersionId, reason: String },
 }
@@ -134,6 +135,7 @@ impl Error {
             Self::Panicked(_) => Panic::CODE,
             Self::PluginTooLarge { .. } => "plugin_too_large",
             Self::Misfit(_) | Self::IndexRefused { .. } => "row_refused",
+            Self::Foreign { .. } => "version_unknown_here",
             _ => "unavailable",
         }
     }

@@ -23,6 +23,8 @@ pub enum Outcome {
     Cancelled,
     /// The host went away in the middle, and it was not taken up again.
     Interrupted,
+    /// A newer program has recorded an end that this one does not know.
+    Unknown,
 }
 
 impl Outcome {
@@ -33,6 +35,7 @@ impl Outcome {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Interrupted => "interrupted",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -174,7 +177,7 @@ impl ReadModel {
         let left = query(format!(
             "SELECT o.* FROM fantascope_operations o WHERE o.outcome = 'running' \
              AND NOT EXISTS (SELECT 1 FROM fantascope_hosts h WHERE h.host = o.host AND h.expires_at > {now}) \
-             AND NOT EXISTS (SELECT 1 FROM fantascope_versions v WHERE v.state = 'building' \
+             AND NOT EXISTS (SELECT 1 FROM fantascope_versions v WHERE v.state NOT IN ('ready', 'retired') \
                 AND v.projection = o.subject AND v.version = o.version AND v.generation = o.generation) ORDER BY o.id"
         ));
         let mut interrupted = Vec::new();
@@ -285,7 +288,8 @@ fn decode(row: &Row) -> sqlx::Result<Operation> {
             "done" => Outcome::Done,
             "cancelled" => Outcome::Cancelled,
             "interrupted" => Outcome::Interrupted,
-            _ => Outcome::Failed,
+            "failed" => Outcome::Failed,
+            _ => Outcome::Unknown,
         },
         from_digest: row.get("from_digest")?,
         to_digest: row.get("to_digest")?,

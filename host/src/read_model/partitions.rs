@@ -2,24 +2,29 @@
 
 use super::hosts::recall;
 use super::operations::note;
-use super::record::record;
-use super::versions::insert_checkpoint;
+use super::record::standing;
+use super::versions::{insert_checkpoint, update};
 use super::{Error, NewOperation, Outcome, ReadModel};
 use crate::change::VersionId;
 use crate::database::query;
 use crate::event::{Checkpoint, Timestamp};
 
 impl ReadModel {
-    /// Cuts `id`, all of whose partitions stand at the same position, into `count`.
+    /// Cuts `id`, all of whose partitions stand at the same position, into `count`, unless another
+    /// host has.
     ///
     /// # Errors
     /// [`Error::Uneven`] if they stand at different positions.
     pub async fn repartition(&self, id: &VersionId, count: u32) -> Result<(), Error> {
         let mut writing = self.begin().await?;
-        let before = record(&mut writing, id).await?;
+        let before = standing(&mut writing, id).await?;
         let first = before.checkpoints[0];
         if before.checkpoints.iter().any(|checkpoint| checkpoint.position != first.position) {
             return Err(Error::Uneven { id: id.clone() });
+        }
+        update(&mut writing, id, "workers = ?", None::<u32>).await?;
+        if before.checkpoints.len() == count as usize {
+            return writing.commit().await;
         }
         query(
             "DELETE FROM fantascope_checkpoints \
@@ -45,7 +50,7 @@ impl ReadModel {
     /// [`Error::Uneven`] if it has several partitions.
     pub async fn rewind(&self, id: &VersionId, to: Checkpoint, operation: NewOperation) -> Result<(), Error> {
         let mut writing = self.begin().await?;
-        let before = record(&mut writing, id).await?;
+        let before = standing(&mut writing, id).await?;
         if before.checkpoints.len() != 1 {
             return Err(Error::Uneven { id: id.clone() });
         }

@@ -154,12 +154,17 @@ impl ReadModel {
         let mut connection = self.database.read().await?;
         let rows = query("SELECT file, source, digest FROM fantascope_plugin_files ORDER BY file");
         let rows = rows.all(&mut connection).await?;
-        rows.iter()
-            .map(|row| {
-                let source = if row.get::<String>("source")? == "upload" { Source::Upload } else { Source::Folder };
-                Ok(SeenFile { file: row.get("file")?, source, digest: digest(row.get("digest")?)? })
-            })
-            .collect()
+        let mut seen = Vec::new();
+        for row in &rows {
+            let source = match row.get::<String>("source")?.as_str() {
+                "folder" => Source::Folder,
+                "upload" => Source::Upload,
+                // Of a newer program.
+                _ => continue,
+            };
+            seen.push(SeenFile { file: row.get("file")?, source, digest: digest(row.get("digest")?)? });
+        }
+        Ok(seen)
     }
 
     /// Begins to change the set of upcasters, where this host has read up to `position`. Other

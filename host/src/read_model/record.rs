@@ -10,7 +10,7 @@ use crate::database::{Row, Session, query};
 use crate::event::{Checkpoint, Position, Timestamp};
 
 /// How far the life of a version has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// Folds the history.
     Building,
@@ -18,15 +18,16 @@ pub enum State {
     Ready,
     /// Its tables are gone.
     Retired,
+    /// A newer program has recorded something that this one does not know: what that is. Such a
+    /// version is left alone.
+    Foreign(String),
 }
 
 impl State {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Building => "building",
-            Self::Ready => "ready",
-            Self::Retired => "retired",
-        }
+    /// Whether it is to be run: it has its tables, and all of it is known.
+    #[must_use]
+    pub fn is_standing(&self) -> bool {
+        matches!(self, Self::Building | Self::Ready)
     }
 }
 
@@ -88,6 +89,8 @@ pub struct VersionRecord {
     pub live_to: Option<Timestamp>,
     /// The set of upcasters that its history is read with.
     pub upcasters: u32,
+    /// How many partitions the rest of its history is to be folded in, if not as many as there are.
+    pub workers: Option<u32>,
     /// Of each partition, by number.
     pub checkpoints: Vec<Checkpoint>,
     pub checkpoint_at: Timestamp,
@@ -99,10 +102,21 @@ impl VersionRecord {
     pub fn position(&self) -> Position {
         self.checkpoints.iter().map(|checkpoint| checkpoint.position).min().unwrap_or_default()
     }
+
+    /// Nothing is done with a version of which something is not known.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`] says what that is.
+    pub fn expect_known(&self) -> Result<(), Error> {
+        match &self.state {
+            State::Foreign(what) => Err(Error::Foreign { id: self.id.clone(), what: what.clone() }),
+            _ => Ok(()),
+        }
+    }
 }
 
 const SELECT: &str = "SELECT v.projection, v.version, v.generation, v.digest, v.tables, v.created_at, v.state, v.paused, \
-    v.promote, v.built_until, v.as_of, v.live_from, v.live_to, v.upcasters, \
+    v.promote, v.built_until, v.as_of, v.live_from, v.live_to, v.upcasters, v.workers, \
     EXISTS (SELECT 1 FROM fantascope_live l \
             WHERE (l.projection, l.version, l.generation) = (v.projection, v.version, v.generation)) AS live, \
     c.position, c.event_id, c.event_position, c.updated_at \
@@ -131,6 +145,13 @@ pub(super) async fn records(
     Ok(records)
 }
 
+/// The version `id`, whose tables are there, and all of which is known.
+pub(super) async fn standing(connection: &mut dyn Session, id: &VersionId) -> Result<VersionRecord, Error> {
+    let record = record(connection, id).await?;
+    record.expect_known()?;
+    if record.state == State::Retired { Err(Error::UnknownVersion { id: id.clone() }) } else { Ok(record) }
+}
+
 /// The version `id`.
 pub(super) async fn record(connection: &mut dyn Session, id: &VersionId) -> Result<VersionRecord, Error> {
     let all = records(connection, "WHERE v.projection = ?", id.projection.as_str()).await?;
@@ -142,16 +163,8 @@ fn record_of(row: &Row, id: VersionId, checkpoint: Checkpoint, at: Timestamp) ->
     let time = |column: &str| row.get::<Option<i64>>(column).map(|time| time.map(Timestamp));
     let unreadable = |reason: String| Error::Unreadable { id: id.clone(), reason };
     let digest = text("digest")?.parse().map_err(unreadable)?;
-    let tables = decode_tables(&id, &text("tables")?)?;
-    let state = match text("state")?.as_str() {
-        "building" => State::Building,
-        "retired" => State::Retired,
-        _ => State::Ready,
-    };
-    let promote = match row.get::<Option<String>>("promote")?.as_deref() {
-        None => Promote::Manual,
-        Some(text) => text.parse().map_err(unreadable)?,
-    };
+    let (tables, promote) = (text("tables")?, row.get::<Option<String>>("promote")?);
+    let (state, tables, promote) = what_is_known(&text("state")?, &tables, promote.as_deref());
     Ok(VersionRecord {
         digest,
         tables,
@@ -165,10 +178,30 @@ fn record_of(row: &Row, id: VersionId, checkpoint: Checkpoint, at: Timestamp) ->
         live_from: time("live_from")?,
         live_to: time("live_to")?,
         upcasters: row.number("upcasters")?,
+        workers: row.optional_number("workers")?,
         checkpoints: vec![checkpoint],
         checkpoint_at: at,
         id,
     })
+}
+
+/// State, tables and policy, as far as this program knows them.
+fn what_is_known(state: &str, tables: &str, promote: Option<&str>) -> (State, Vec<TableDefinition>, Promote) {
+    let known = match state {
+        "building" => Ok(State::Building),
+        "ready" => Ok(State::Ready),
+        "retired" => Ok(State::Retired),
+        other => Err(format!("the state `{other}`")),
+    };
+    let tables: Result<Vec<TableDefinition>, String> =
+        serde_json::from_str(tables).map_err(|fault| format!("its tables: {fault}"));
+    let promote = promote.map_or(Ok(Promote::Manual), str::parse).map_err(|fault| format!("its promotion: {fault}"));
+    match (known, tables, promote) {
+        (Ok(state), Ok(tables), Ok(promote)) => (state, tables, promote),
+        (Err(what), tables, _) => (State::Foreign(what), tables.unwrap_or_default(), Promote::Manual),
+        (_, Err(what), _) => (State::Foreign(what), Vec::new(), Promote::Manual),
+        (_, Ok(tables), Err(what)) => (State::Foreign(what), tables, Promote::Manual),
+    }
 }
 
 pub(super) fn id_of(row: &Row) -> Result<VersionId, Error> {
@@ -190,6 +223,27 @@ pub(super) fn checkpoint_of(row: &Row) -> Result<Checkpoint, Error> {
     Ok(Checkpoint { position: Position::from_sql(row.get("position")?), last_event: event_position.zip(event_id) })
 }
 
-pub(super) fn decode_tables(id: &VersionId, json: &str) -> Result<Vec<TableDefinition>, Error> {
-    serde_json::from_str(json).map_err(|fault| Error::Unreadable { id: id.clone(), reason: fault.to_string() })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_nothing_unknown_for_something_known() {
+        let tables = r#"[{"name":"a","columns":[],"key_columns":1,"keyed_by_aggregate":false,"indexes":[]}]"#;
+        let check = |state: &str, tables: &str, promote: Option<&str>, expected: &str| {
+            let (found, _, _) = what_is_known(state, tables, promote);
+            let found = match found {
+                State::Foreign(what) => what,
+                known => format!("{known:?}"),
+            };
+            assert!(found.starts_with(expected), "{state} {promote:?}: {found}");
+        };
+        check("building", tables, None, "Building");
+        check("ready", tables, Some("verified"), "Ready");
+        check("retired", tables, None, "Retired");
+        check("frozen", tables, None, "the state `frozen`");
+        check("frozen", "[7]", None, "the state `frozen`");
+        check("ready", tables, Some("canary"), "its promotion: `canary`");
+        check("ready", "[7]", None, "its tables: ");
+    }
 }

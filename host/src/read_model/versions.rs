@@ -7,7 +7,7 @@ use super::difference::difference;
 use super::hosts::recall;
 use super::operations::{end_running, note};
 use super::plugins::forget_unused_plugins;
-use super::record::{record, records};
+use super::record::{record, records, standing};
 use super::views::{is_taken, refuse_taken};
 use super::writing::Writing;
 use super::{Error, NewOperation, Outcome, Promote, ReadModel, State};
@@ -65,9 +65,9 @@ impl ReadModel {
     /// [`Error::NameTaken`] if a stable name belongs to something else.
     pub async fn prepare(&self, manifest: &Manifest, digest: Digest) -> Result<Prepared, Error> {
         let known = self.versions_of(manifest.name.as_str()).await?;
-        let latest = known.into_iter().rfind(|known| {
-            known.id.version == manifest.version && known.state != State::Retired && known.as_of.is_none()
-        });
+        let latest = known
+            .into_iter()
+            .rfind(|known| known.id.version == manifest.version && known.state.is_standing() && known.as_of.is_none());
         let id = match latest {
             Some(known) => {
                 expect_tables(&known.id, &known.tables, &manifest.tables)?;
@@ -136,7 +136,7 @@ impl ReadModel {
         if before.state != State::Building {
             return Ok(false);
         }
-        set_state(&mut writing, id, State::Ready).await?;
+        set_state(&mut writing, id, "ready").await?;
         end_running(&mut writing, id, Outcome::Done, before.position()).await?;
         writing.commit().await?;
         Ok(true)
@@ -169,12 +169,9 @@ impl ReadModel {
     }
 
     async fn promote_within(&self, mut writing: Writing, id: &VersionId, operation: NewOperation) -> Result<(), Error> {
-        let green = record(&mut writing, id).await?;
-        if green.state == State::Retired {
-            return Err(Error::UnknownVersion { id: id.clone() });
-        }
+        let green = standing(&mut writing, id).await?;
         let from = match live_version(&mut writing, &id.projection).await? {
-            Some(live) => Some(record(&mut writing, &live).await?.digest),
+            Some(live) => Some(standing(&mut writing, &live).await?.digest),
             None => None,
         };
         self.show(&mut writing, id, &green.tables).await?;
@@ -196,7 +193,7 @@ impl ReadModel {
     /// If the database fails.
     pub async fn swap(&self, id: &VersionId, digest: Digest, operation: NewOperation) -> Result<(), Error> {
         let mut writing = self.begin().await?;
-        let before = record(&mut writing, id).await?;
+        let before = standing(&mut writing, id).await?;
         update(&mut writing, id, "digest = ?", digest.to_string()).await?;
         let operation = NewOperation {
             from: Some(before.digest),
@@ -208,14 +205,24 @@ impl ReadModel {
         writing.commit().await
     }
 
-    /// Pauses versions, or lets them go on; all of them at once.
+    /// Pauses versions, or lets them go on; all of them at once, whichever hosts fold them. With
+    /// `workers`, the rest of their history is folded in so many partitions.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn set_paused(&self, ids: &[VersionId], paused: bool, operation: &NewOperation) -> Result<(), Error> {
+    pub async fn set_paused(
+        &self,
+        ids: &[VersionId],
+        paused: bool,
+        workers: Option<u32>,
+        operation: &NewOperation,
+    ) -> Result<(), Error> {
         let mut writing = self.begin().await?;
         for id in ids {
             update(&mut writing, id, "paused = ?", paused).await?;
+            if workers.is_some() {
+                update(&mut writing, id, "workers = ?", workers).await?;
+            }
             // Whoever folds it, or has given it up for a fault, looks at it anew.
             recall(&mut writing, id).await?;
             let operation =
@@ -241,7 +248,7 @@ impl ReadModel {
     /// If the database fails.
     pub async fn remove_live(&self, id: &VersionId, operation: NewOperation) -> Result<(), Error> {
         let mut writing = self.begin().await?;
-        let live = record(&mut writing, id).await?;
+        let live = standing(&mut writing, id).await?;
         let views: Vec<String> = live.tables.iter().map(|table| stable_view(&id.projection, &table.name)).collect();
         self.hide(&mut writing, &views).await?;
         query("DELETE FROM fantascope_live WHERE projection = ?")
@@ -262,6 +269,7 @@ impl ReadModel {
     pub async fn retire(&self, id: &VersionId, operation: Option<NewOperation>) -> Result<(), Error> {
         let mut writing = self.begin().await?;
         let gone = record(&mut writing, id).await?;
+        gone.expect_known()?;
         if gone.live {
             return Err(Error::Live { id: id.clone() });
         }
@@ -277,7 +285,7 @@ impl ReadModel {
                 query(format!("DROP TABLE IF EXISTS {table}")).execute(&mut writing).await?;
             }
         }
-        set_state(&mut writing, id, State::Retired).await?;
+        set_state(&mut writing, id, "retired").await?;
         // Whoever folds it writes nothing more.
         query("UPDATE fantascope_checkpoints SET owner = NULL, epoch = epoch + 1 WHERE projection = ? AND version = ? AND generation = ?")
             .bind(id.projection.to_string())
@@ -405,7 +413,7 @@ pub(super) async fn insert_checkpoint(
 }
 
 /// Sets one column of `id`; `assignment` is `column = ?`.
-async fn update(
+pub(super) async fn update(
     connection: &mut dyn Session,
     id: &VersionId,
     assignment: &'static str,
@@ -423,8 +431,8 @@ async fn update(
     Ok(())
 }
 
-async fn set_state(connection: &mut dyn Session, id: &VersionId, state: State) -> Result<(), Error> {
-    update(connection, id, "state = ?", state.as_str()).await
+async fn set_state(connection: &mut dyn Session, id: &VersionId, state: &'static str) -> Result<(), Error> {
+    update(connection, id, "state = ?", state).await
 }
 
 pub(super) async fn live_version(connection: &mut dyn Session, projection: &Name) -> Result<Option<VersionId>, Error> {

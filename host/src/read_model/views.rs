@@ -138,7 +138,7 @@ impl ReadModel {
         let mut definer = self.database.begin(Durability::Full).await?;
         let known = records(&mut writing, "WHERE v.projection = ?", projection.as_str()).await?;
         let mut wanted = Vec::new();
-        for version in known.iter().filter(|version| version.state != State::Retired) {
+        for version in known.iter().filter(|version| version.state.is_standing()) {
             for table in &version.tables {
                 match version.as_of {
                     Some(position) => wanted.push(as_of_view(&version.id, &table.name, position)),
@@ -169,7 +169,13 @@ impl ReadModel {
         if !renames.is_empty() {
             query(format!("RENAME TABLE {}", renames.join(", "))).execute(&mut definer).await?;
         }
-        let unwanted = existing.iter().filter(|(name, _)| !wanted.iter().any(|view| view.name == *name));
+        // Of a version that this program does not know nothing is touched.
+        let foreign = known.iter().filter(|version| matches!(version.state, State::Foreign(_)));
+        let foreign: Vec<String> =
+            foreign.map(|version| format!("__v{}g{}`", version.id.version, version.id.generation)).collect();
+        let unwanted = existing.iter().filter(|(name, definition)| {
+            !wanted.iter().any(|view| view.name == *name) && !foreign.iter().any(|end| definition.contains(end))
+        });
         old.extend(unwanted.map(|(name, _)| quote(name)));
         for view in old {
             query(format!("DROP VIEW IF EXISTS {view}")).execute(&mut definer).await?;

@@ -165,7 +165,7 @@ impl Store {
         let (reply, answer) = oneshot::channel();
         self.appends.send(Request::Append { append, reply }).await.map_err(|_| Error::Closed)?;
         // Whoever was to answer has panicked, with this in hand.
-        let unknown = |_| Error::Unknown { reason: "the host panicked meanwhile".to_owned(), event_ids };
+        let unknown = |_| Error::Unknown { fault: Arc::new(sqlx::Error::WorkerCrashed), event_ids };
         answer.await.map_err(unknown)?
     }
 }
@@ -176,17 +176,6 @@ pub(super) enum Outcome {
     /// The rows that it adds.
     Append(Result<Writes, Error>),
     Import(Result<Range<usize>, ImportFault>),
-}
-
-/// What a transaction has written.
-#[derive(Debug)]
-struct Written {
-    /// Of each request.
-    outcomes: Vec<Outcome>,
-    /// Of each event.
-    positions: Vec<Position>,
-    /// The last event.
-    last: Option<Checkpoint>,
 }
 
 /// What an append comes to.

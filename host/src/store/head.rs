@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
-use super::{Error, checks, mysql, postgres, sqlite};
+use super::{Error, Readable, checks, mysql, postgres, sqlite};
 use crate::database::{Database, Dialect, query};
 use crate::event::{Checkpoint, Position, Timestamp};
 
@@ -84,6 +84,8 @@ pub(super) struct Head {
     known: watch::Sender<Known>,
     /// The last position that this process has appended.
     appended: AtomicU64,
+    /// Since when what can be read.
+    readable: Readable,
     /// Somebody says that there may be more.
     woken: Notify,
     /// What was seen of the gates so far; whoever looks holds it.
@@ -107,6 +109,7 @@ impl Head {
             database: database.clone(),
             known: watch::channel(Known::default()).0,
             appended: AtomicU64::default(),
+            readable: Readable::default(),
             woken: Notify::new(),
             gates: tokio::sync::Mutex::default(),
             held: Mutex::default(),
@@ -130,11 +133,16 @@ impl Head {
         self.known.borrow().lineage
     }
 
+    pub(super) fn readable(&self) -> &Readable {
+        &self.readable
+    }
+
     /// What was appended up to here is committed.
     pub(super) fn reached(&self, at: Checkpoint) {
         self.known.send_if_modified(|known| {
             let grown = at.position > known.at.position;
             if grown {
+                self.readable.note(at.position);
                 known.at = at;
             }
             grown
@@ -198,6 +206,7 @@ impl Head {
             // Somebody may have found meanwhile that it is another history.
             let grown = now.lineage == known.lineage && look.safe.position > now.at.position;
             if grown {
+                self.readable.note(look.safe.position);
                 now.at = look.safe;
             }
             grown
@@ -223,6 +232,7 @@ impl Head {
         let is_new = self.known.send_if_modified(|now| {
             let is_new = now.lineage == lineage;
             if is_new {
+                self.readable.note(look.safe.position);
                 *now = Known { at: look.safe, lineage: Lineage(lineage.0 + 1) };
             }
             is_new

@@ -9,7 +9,7 @@ use super::append::Request;
 use super::appender::Appender;
 use super::head::Head;
 use super::page::PageSize;
-use super::{Error, Hold, Lineage};
+use super::{Error, Hold, Lineage, Readable};
 use crate::database::{Concern, Database, Error as DatabaseError, Tables, query};
 use crate::event::{Checkpoint, Position};
 use crate::limits::Limits;
@@ -115,6 +115,12 @@ impl Store {
     #[must_use]
     pub fn lineage(&self) -> Lineage {
         self.head.lineage()
+    }
+
+    /// Since when what can be read, as this host has seen it.
+    #[must_use]
+    pub fn readable(&self) -> Readable {
+        self.head.readable().clone()
     }
 
     /// Waits until there is an event after `position`: at once when this process appends it,

@@ -12,10 +12,12 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use crate::heard::Log;
+use crate::hosts::until;
+use crate::lag::grows_beyond;
 use crate::outage::server;
 use crate::place::Place;
 use crate::servers::{Durability, Kind};
-use crate::stage::{PATIENCE, POLICY, Stage, slides};
+use crate::stage::{PATIENCE, POLICY, Stage, slides, turner};
 
 /// Half as long again as anything waits for a connection: more than a busy machine needs for an
 /// answer, and less than two waits one after the other take.
@@ -124,6 +126,31 @@ async fn is_away_and_comes_back(kind: Kind) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn it_is_the_store_that_is_said_to_be_away_if_it_is() {
+    let Some(mut server) = server(Kind::Postgres, Durability::None) else { return };
+    let events = Place::on_server(&server.url(Kind::Postgres.administration()), Limits::default());
+    let rows = Place::on_file();
+    let (store, sandbox) = (events.store().await, rows.sandbox());
+    let stage = Stage::open_with(rows, POLICY, sandbox, Some(store)).await;
+    stage.append(2).await;
+    stage.deploy(slides(1, "plain", 0)).await.unwrap();
+    stage.reaches("v1", Phase::Following).await;
+    server.kill().unwrap();
+    // Tried out on the history, and put in force behind it: both need the store.
+    for bytes in [slides(1, "plain", 1), turner(1, 10)] {
+        let fault = stage.deploy(bytes).await.unwrap_err();
+        assert_eq!(fault.code(), "store_unavailable", "{fault}");
+    }
+    let began = Instant::now();
+    server.restart().unwrap();
+    while stage.store.refresh_head().await.is_err() {
+        assert!(began.elapsed() < PATIENCE, "the store does not answer again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(stage.deploy(slides(1, "plain", 1)).await.unwrap().outcome, "swapped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_host_whose_postgres_is_away_says_so_and_goes_on_later() {
     is_away_and_comes_back(Kind::Postgres).await;
 }
@@ -185,4 +212,33 @@ async fn an_outage_of_postgres_is_told_once_with_its_cause() {
 #[tokio::test]
 async fn an_outage_of_mariadb_is_told_once_with_its_cause() {
     is_told_once(Kind::MariaDb).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_whose_rows_are_away_is_later_and_later() {
+    for kind in [Kind::Postgres, Kind::MariaDb] {
+        let Some(mut server) = server(kind, Durability::None) else { continue };
+        let rows = Place::on_server(&server.url(kind.administration()), Limits::default());
+        let events = Place::on_file();
+        let (store, sandbox) = (events.store().await, rows.sandbox());
+        let stage = Stage::open_with(rows, POLICY, sandbox, Some(store)).await;
+        stage.append(1).await;
+        stage.deploy(slides(1, "plain", 0)).await.unwrap();
+        stage.reaches("v1", Phase::Following).await;
+        server.kill().unwrap();
+        let began = Instant::now();
+        stage.append(1).await;
+        until("it tries again", async || stage.status("v1").unwrap().phase == Phase::Retrying).await;
+        let since = stage.status("v1").unwrap().error.unwrap().since;
+        // However often it tries, and with what outcome.
+        grows_beyond(&stage, 6.0, began).await;
+        let error = stage.status("v1").unwrap().error.unwrap();
+        assert_eq!((error.code.as_str(), error.since), ("unavailable", since));
+        server.restart().unwrap();
+        until("it is late no more", async || {
+            let status = stage.status("v1").unwrap();
+            (status.lag_events, status.lag_seconds, status.error) == (0, 0.0, None)
+        })
+        .await;
+    }
 }

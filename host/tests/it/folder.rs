@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fantascope::catalogue::{Watch, WatchSettings};
-use fantascope::deployment::{PluginInfo, PluginStatus, Policy};
+use fantascope::deployment::{DeployOptions, Deployed, Fault, PluginInfo, PluginStatus, Policy};
 use fantascope::projection::Phase;
-use fantascope::read_model::Promote;
+use fantascope::read_model::{Promote, Source};
+use fantascope::store::Expected;
 
+use crate::place::Place;
 use crate::stage::{PATIENCE, POLICY, Stage, slides, sums, turner};
 
 const READY: Policy = Policy { promote: Promote::Ready, ..POLICY };
@@ -156,4 +158,59 @@ async fn upcasters_that_come_with_a_projection_are_there_first() {
     let host = Followed::open(stage).await;
     host.stage.reaches("v1", Phase::Following).await;
     assert_eq!(host.stage.shown().await, sums(2, 10));
+}
+
+/// A host that follows a folder, with version 1 live, on which an operation is under way that
+/// takes as long as a call into a guest may.
+async fn at_work(call_max: Duration) -> (Followed, tokio::task::JoinHandle<Result<Deployed, Fault>>) {
+    let mut place = Place::new();
+    place.limits.guest_call_ms_max = u64::try_from(call_max.as_millis()).unwrap();
+    let stage = Stage::open(place, READY).await;
+    let event = serde_json::from_value(serde_json::json!({ "event_type": "Slide", "event_data": { "n": 1 } }));
+    stage.store.append("Show", "s-0", Expected::Any, vec![event.unwrap()]).await.unwrap();
+    let host = Followed::open(stage).await;
+    host.put("a.wasm", &slides(1, "plain", 0));
+    host.until("a.wasm", is_active).await;
+    host.stage.reaches("v1", Phase::Following).await;
+    let deployments = host.stage.deployments.clone();
+    let operation = tokio::spawn(async move {
+        let options = DeployOptions::default();
+        deployments.deploy("long.wasm", slides(1, "endless", 0), Source::Upload, options, "tester").await
+    });
+    while !matches!(host.stage.deployments.pause("slides", "v9".parse().ok(), "tester").await, Err(Fault::Busy { .. }))
+    {
+        assert!(!operation.is_finished(), "it was no long one");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    (host, operation)
+}
+
+fn is_active(plugin: Option<&PluginInfo>) -> bool {
+    plugin.is_some_and(|plugin| plugin.status == PluginStatus::Active)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_waits_holds_up_no_file_of_another_projection() {
+    // Longer than anything is waited for here.
+    let (host, operation) = at_work(Duration::from_secs(150)).await;
+    host.put("a.wasm", &slides(1, "plain", 1));
+    // It has begun to wait by then.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    host.put("b.wasm", &slides(1, "other", 0));
+    host.until("b.wasm", is_active).await;
+    operation.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_waits_for_an_operation_on_its_projection() {
+    let (host, operation) = at_work(Duration::from_secs(3)).await;
+    let (early, late) = (slides(1, "plain", 1), slides(1, "plain", 2));
+    host.put("a.wasm", &early);
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    // What it has become meanwhile counts.
+    host.put("a.wasm", &late);
+    assert_eq!(operation.await.unwrap().unwrap_err().code(), "trial_failed");
+    let digest = fantascope::guest::digest(&late).to_string();
+    host.until("a.wasm", |plugin| is_active(plugin) && plugin.is_some_and(|plugin| plugin.digest == digest)).await;
+    assert_eq!(host.stage.status("v1").unwrap().digest, digest);
 }

@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fantascope::deployment::DeployOptions;
+use fantascope::http;
 use fantascope::projection::{Phase, Status};
 use fantascope::read_model::Promote;
 
-use crate::stage::{PATIENCE, Stage, slides, turner};
+use crate::away::{Client, api};
+use crate::stage::{PATIENCE, POLICY, Stage, slides, sums, turner};
 
 /// Waits until `is_so`, or says what is not.
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -40,6 +42,21 @@ async fn become_shares(stages: &[&Stage], expected: &[usize]) {
         }
     };
     assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "{expected:?} is what each should fold");
+}
+
+/// Of two hosts the one that folds the version `label`, which has one partition; then the other.
+async fn folder_of<'a>(label: &str, stages: [&'a Stage; 2]) -> (&'a Stage, &'a Stage) {
+    let mut owner = None;
+    until("somebody folds it", async || {
+        let look = stages[0].read_model.look().await.unwrap();
+        let unit = look.units.iter().find(|unit| unit.id.label().to_string() == label);
+        owner = unit.and_then(|unit| unit.owner.clone());
+        owner.is_some()
+    })
+    .await;
+    let (host, _) = owner.unwrap();
+    let [one, two] = stages;
+    if one.read_model.host() == host { (one, two) } else { (two, one) }
 }
 
 /// Deploys versions 1 to `count` beside each other.
@@ -150,25 +167,119 @@ async fn what_is_said_to_one_host_holds_for_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_has_failed_is_tried_again_when_another_host_is_told() {
+async fn what_one_host_knows_of_a_version_all_show_and_what_is_said_to_any_holds() {
     let one = Stage::new().await;
     one.append(10).await;
     one.deploy(slides(1, "plain", 0)).await.unwrap();
     let two = one.beside().await;
     let options = DeployOptions { promote: Some(Promote::Manual), ..DeployOptions::default() };
     one.deploy_with(slides(2, "broken", 0), options).await.unwrap();
-    let has_failed = |stage: &Stage| stage.status("v2").is_some_and(|status| status.phase == Phase::Failed);
-    until("it fails", async || has_failed(&one) || has_failed(&two)).await;
-    let (folds, told) = if has_failed(&one) { (&one, &two) } else { (&two, &one) };
-    until("the other one knows of it", async || told.status("v2").is_some()).await;
+    let (folds, told) = folder_of("v2", [&one, &two]).await;
+    folds.reaches("v2", Phase::Failed).await;
+    // The error, with all that belongs to it, is the same at the other host.
+    let same = async || {
+        let error = |stage: &Stage| stage.status("v2").filter(|status| status.phase == Phase::Failed)?.error;
+        error(told).is_some() && error(told) == error(folds)
+    };
+    until("the other host shows why it has failed", same).await;
+    let shown = told.status("v2").unwrap();
+    assert!(shown.host.is_some() && shown.error.as_ref().unwrap().message.contains("the lamp is broken"), "{shown:?}");
+    // Said to the one that does not fold it, it is tried again.
     let failed = folds.status("v2").unwrap().error.unwrap();
     told.deployments.resume("slides", "2".parse().ok(), None, "tester").await.unwrap();
-    // By the same host, or by the other one if it is its turn now.
-    let fails_anew = |stage: &Stage| {
-        stage.status("v2").and_then(|status| status.error).is_some_and(|error| error.since > failed.since)
-    };
-    until("it fails anew", async || fails_anew(&one) || fails_anew(&two)).await;
+    until("it is tried again", async || {
+        folds.status("v2").and_then(|status| status.error).is_some_and(|error| error.since > failed.since)
+    })
+    .await;
+    until("the other host knows of it", same).await;
+    // Mended there, it goes on, and nobody shows an error any more.
+    told.deploy_with(slides(2, "plain", 0), options).await.unwrap();
+    for stage in [folds, told] {
+        let status = stage.reaches("v2", Phase::Following).await;
+        assert_eq!(status.error, None);
+    }
     one.deployments.drain().await;
+    two.deployments.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_is_set_back_by_any_host_without_a_new_event() {
+    let one = Stage::new().await;
+    one.append(2).await;
+    one.deploy(slides(1, "latest", 0)).await.unwrap();
+    one.reaches("v1", Phase::Following).await;
+    let two = one.beside().await;
+    let (_, told) = folder_of("v1", [&one, &two]).await;
+    until("the other host knows of it", async || told.status("v1").is_some_and(|status| status.host.is_some())).await;
+    one.place.raw().await.run("UPDATE slides__counts__v1g1 SET total = 7 WHERE id = 's-4'").await.unwrap();
+    told.deployments.reset("slides", None, fantascope::event::Position(0), "tester").await.unwrap();
+    until("it is folded again", async || one.shown().await["s-4"].1 == 2).await;
+    one.deployments.drain().await;
+    two.deployments.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_hosts_share_is_cut_anew_by_any_of_them() {
+    let one = Stage::new().await;
+    one.append(10).await;
+    let two = one.beside().await;
+    let options = DeployOptions { promote: Some(Promote::Manual), workers: Some(2), ..DeployOptions::default() };
+    // It comes no further than its first event.
+    one.deploy_with(slides(1, "broken", 0), options).await.unwrap();
+    become_shares(&[&one, &two], &[1, 1, 0]).await;
+    two.deployments.resume("slides", None, Some(4), "tester").await.unwrap();
+    until("there are four partitions", async || one.read_model.versions().await.unwrap()[0].checkpoints.len() == 4)
+        .await;
+    one.deploy(slides(1, "plain", 0)).await.unwrap();
+    until("all is folded", async || one.shown().await == sums(10, 1)).await;
+    one.deployments.drain().await;
+    two.deployments.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_refuses_an_upcaster_leaves_its_work_to_those_that_take_it() {
+    let one = Stage::new().await;
+    one.append(2).await;
+    deploy_versions(&one, 2).await;
+    one.reaches("v2", Phase::Following).await;
+    let place = one.place.beside();
+    let cache = place.path("cache");
+    let sandbox = place.sandbox_with_cache(&cache);
+    let two = Stage::open_with(place, POLICY, sandbox, None).await;
+    become_shares(&[&one, &two], &[1, 1, 0]).await;
+    // From now on it can't compile anything.
+    std::fs::remove_dir_all(&cache).unwrap();
+    std::fs::write(&cache, b"in the way").unwrap();
+    let upload = fantascope::read_model::Source::Upload;
+    one.deployments.deploy("turner.wasm", turner(1, 10), upload, DeployOptions::default(), "tester").await.unwrap();
+    become_shares(&[&one, &two], &[2, 0, 0]).await;
+    one.append(1).await;
+    for label in ["v1", "v2"] {
+        until("all is folded", async || {
+            one.rows(&format!("slides__counts__{label}g1")).await.get("s-0") == Some(&(3, 3 + 10))
+        })
+        .await;
+        until("the other host shows who folds it", async || {
+            two.status(label).is_some_and(|status| status.host.is_some() && status.phase == Phase::Following)
+        })
+        .await;
+    }
+    let why = two.deployments.projections().board().barred().unwrap();
+    assert!(why.code == "upcasters_refused" && why.message.contains("`turner.wasm`"), "{why:?}");
+    let (status, problem) = Client(http::router(api(&two))).get("/readyz").await;
+    assert!(status == 503 && problem["reasons"].to_string().contains("turner.wasm"), "{problem}");
+    assert_eq!(Client(http::router(api(&one))).get("/readyz").await.0, 200);
+    // Alone, it shows why nothing is folded; and once it can, it goes on.
+    one.deployments.drain().await;
+    until("it shows why nothing is folded", async || {
+        two.status("v1").and_then(|status| status.error).is_some_and(|error| error.code == "upcasters_refused")
+    })
+    .await;
+    std::fs::remove_file(&cache).unwrap();
+    become_shares(&[&two], &[2, 0]).await;
+    two.append(1).await;
+    two.reaches("v1", Phase::Following).await;
+    assert_eq!(Client(http::router(api(&two))).get("/readyz").await.0, 200);
     two.deployments.drain().await;
 }
 

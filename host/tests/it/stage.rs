@@ -10,6 +10,7 @@ use fantascope::deployment::{
     DeployOptions, Deployed, Deployments, Fault, Foundation, Keep, Policy, RebuildOptions, WhenRowsDiffer,
 };
 use fantascope::event::{NewEvent, Position};
+use fantascope::guest::Sandbox;
 use fantascope::projection::{Phase, Status};
 use fantascope::read_model::{Operation, Promote, ReadModel, Source};
 use fantascope::store::{Expected, Store};
@@ -70,13 +71,22 @@ impl Stage {
 
     /// A host over what `place` holds.
     pub(crate) async fn open(place: Place, policy: Policy) -> Self {
+        let sandbox = place.sandbox();
+        Self::open_with(place, policy, sandbox, None).await
+    }
+
+    /// The same with a sandbox of its own, over a store that may be somewhere else.
+    pub(crate) async fn open_with(place: Place, policy: Policy, sandbox: Sandbox, store: Option<Store>) -> Self {
         let database = place.database().await;
-        let store = Store::open(&database, &place.limits).await.unwrap();
+        let store = match store {
+            Some(store) => store,
+            None => Store::open(&database, &place.limits).await.unwrap(),
+        };
         let read_model = ReadModel::open(&database).await.unwrap();
         let deployments = Deployments::open(Foundation {
             store: store.clone(),
             read_model: read_model.clone(),
-            sandbox: place.sandbox(),
+            sandbox,
             limits: place.limits.clone(),
             policy,
             poll: Duration::from_millis(5),

@@ -52,7 +52,7 @@ impl ProjectionGuest for Slides {
         let tables = if mode() == "marked" { vec![table("counts"), table("shown")] } else { vec![table("counts")] };
         ProjectionManifest {
             sdk: "none".to_owned(),
-            name: "slides".to_owned(),
+            name: if mode() == "other" { "others" } else { "slides" }.to_owned(),
             version: version(),
             subscription: Subscription::Types(vec!["Slide".to_owned()]),
             tables,
@@ -69,6 +69,9 @@ impl ProjectionGuest for Slides {
             let n = number(text(&batch.data, row)) * if mode() == "double" { 2 } else { 1 };
             // What came last counts, whatever was there before.
             *sum = if mode() == "latest" { (1, n) } else { (sum.0 + 1, sum.1 + n) };
+            while mode() == "endless" {
+                std::hint::black_box(n);
+            }
             if mode() == "heavy" {
                 std::hint::black_box((0..4_000_u64).fold(row as u64, |sum, step| sum.wrapping_mul(31) ^ step));
             }
