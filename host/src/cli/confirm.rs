@@ -13,7 +13,7 @@ pub(super) fn confirm(question: &str, yes: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
-        return Err(Usage::new(format!(
+        return Err(Usage::error(format!(
             "{question} There is no terminal to ask on, so nothing was done: say --yes to do it"
         )));
     }

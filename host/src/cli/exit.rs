@@ -34,7 +34,7 @@ pub(super) enum Form {
 pub(super) struct Usage(String);
 
 impl Usage {
-    pub(super) fn new(reason: impl Into<String>) -> anyhow::Error {
+    pub(super) fn error(reason: impl Into<String>) -> anyhow::Error {
         Self(reason.into()).into()
     }
 }
@@ -100,7 +100,7 @@ fn problem(fault: &anyhow::Error) -> Value {
 
 /// The exit code of arguments that can't be parsed, told as a problem.
 pub(super) fn refuse_arguments(fault: &clap::Error) -> ExitCode {
-    exit_code(Err(Usage::new(fault.to_string().trim())), Form::Problem)
+    exit_code(Err(Usage::error(fault.to_string().trim())), Form::Problem)
 }
 
 /// Writes a line of the log, which has not begun if the settings are at fault.
@@ -152,6 +152,6 @@ mod tests {
                 "code": "failed",
             })
         );
-        assert_eq!(problem(&Usage::new("say which"))["code"], "usage");
+        assert_eq!(problem(&Usage::error("say which"))["code"], "usage");
     }
 }

@@ -109,12 +109,12 @@ fn expect_host(command: &Command) -> anyhow::Result<()> {
         | Command::Projection(_)
         | Command::Operations(_)
         | Command::Events(_) => Ok(()),
-        Command::Import { .. } => Err(Usage::new(
+        Command::Import { .. } => Err(Usage::error(
             "`import` writes to the database that store.url names, and speaks to no host: leave --server out, and \
              set store.url (in the settings file, or FANTASCOPE__STORE__URL) to the database of that host, which may \
              run meanwhile",
         )),
-        _ => Err(Usage::new("this command speaks to no host: leave --server out")),
+        _ => Err(Usage::error("this command speaks to no host: leave --server out")),
     }
 }
 

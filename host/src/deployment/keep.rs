@@ -43,13 +43,13 @@ impl Deployments {
     fn promote_in_time(&self, id: VersionId) {
         let this = self.clone();
         tokio::spawn(async move {
-            while this.store.tasks().run("promotion", this.clone().is_ready(id.clone())).await.is_none() {}
+            while this.store.tasks().run("promotion", this.clone().promote_when_free(id.clone())).await.is_none() {}
         });
     }
 
     /// `id` has caught up for the first time: it may be its turn. Whatever is in the way is waited
     /// for, as long as it takes.
-    pub(super) async fn is_ready(self, id: VersionId) {
+    async fn promote_when_free(self, id: VersionId) {
         let stop = self.stop.clone();
         let promote = async {
             let mut said = String::new();
@@ -279,7 +279,10 @@ mod tests {
             greens.push(ready(&read_model, name, 2).await);
         }
         let (tell, told) = mpsc::unbounded_channel();
-        let keeping = tokio::spawn(deployments.clone().keep_order(told));
+        let keeping = {
+            let (this, mut told) = (deployments.clone(), told);
+            tokio::spawn(async move { this.keep_order(&mut told).await })
+        };
         let busy = deployments.try_exclusively("one", "a test").expect("nobody is at work");
         for green in &greens {
             tell.send(green.clone()).expect("somebody listens");

@@ -39,7 +39,7 @@ async fn how_late_a_version_is_is_the_same_from_every_host() {
         [&one, &two].iter().all(|stage| stage.status("v1").is_some_and(|status| status.phase == Phase::Paused))
     })
     .await;
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     one.append(1).await;
     // It grows, and is never more than the age of the event.
     until("it is late by seconds at both", async || {

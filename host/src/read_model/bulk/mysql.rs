@@ -120,7 +120,8 @@ pub(super) async fn read(
     let bytes_max = database.statement_bytes_max().saturating_sub(STATEMENT_BYTES);
     let mut numbers = Vec::with_capacity(keys.count);
     let mut columns: Vec<Column> = table.values().iter().map(|column| Column::empty(column.of_type)).collect();
-    let mut waiting = vec![0..keys.count];
+    let all = 0..keys.count;
+    let mut waiting = vec![all];
     while let Some(wanted) = waiting.pop() {
         let json = keys_as_json(&keys, wanted.clone());
         if json.len() > bytes_max && wanted.len() > 1 {
