@@ -96,6 +96,12 @@ impl Database {
         self.identity.expect()
     }
 
+    /// Whether `other` is the same handle: what is in both can be asked for by one statement.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.name, &other.name)
+    }
+
     /// What it is called in messages.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -212,7 +212,8 @@ impl Deployments {
 
     /// Deploys a file; what is refused is listed and logged. A fault is one that passes.
     async fn try_file(&self, Found { entry, bytes, .. }: &Found) -> Result<(), Fault> {
-        match self.deploy_entry(entry, bytes, Source::Folder, DeployOptions::default(), FOLDER).await {
+        let deployed = self.deploy_entry(entry, bytes, Source::Folder, DeployOptions::default(), FOLDER);
+        match Box::pin(deployed).await {
             Err(fault) if fault.is_passing() => Err(fault),
             _ => Ok(()),
         }

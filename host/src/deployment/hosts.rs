@@ -147,7 +147,7 @@ impl Deployments {
         if is_new || life.barred.is_some_and(|since| since.elapsed() > BARRED_AGAIN) {
             life.barred = self.keep_up_with_upcasters().await?;
         }
-        let is_all = !is_new || self.follow().await?;
+        let is_all = !is_new || Box::pin(self.follow()).await?;
         if is_all {
             life.followed = Some(look.revision);
         }
@@ -220,7 +220,8 @@ impl Deployments {
     /// nothing, and leaves all to hosts that can: since when.
     async fn keep_up_with_upcasters(&self) -> Result<Option<Instant>, Fault> {
         let board = self.projections.board();
-        match self.follow_upcasters().await {
+        // In boxes of their own, for what follows is deep.
+        match Box::pin(self.follow_upcasters()).await {
             Ok(()) => {
                 if board.bar("", None) {
                     tracing::info!("this host can make events current again, and folds its share");

@@ -92,7 +92,7 @@ impl Deployments {
         }
         let names: Vec<String> =
             admitted.iter().filter_map(upcaster).map(|(_, plugin)| plugin.manifest.name.to_string()).collect();
-        self.change_upcasters(&before, &after, &names, actor).await
+        Box::pin(self.change_upcasters(&before, &after, &names, actor)).await
     }
 
     /// Lets the upcaster `name` work no more.
@@ -106,7 +106,7 @@ impl Deployments {
         if after.len() == before.len() {
             return Err(unknown(name, &before));
         }
-        self.change_upcasters(&before, &after, &[name.to_owned()], actor).await
+        Box::pin(self.change_upcasters(&before, &after, &[name.to_owned()], actor)).await
     }
 
     async fn change_upcasters(

@@ -58,6 +58,7 @@ impl Projections {
     #[must_use]
     pub fn new(resources: Resources) -> Self {
         let Resources { store, read_model, upcasters, limits, poll } = resources;
+        let read_model = read_model.beside(store.database());
         let stop = CancellationToken::new();
         let board = Board::new(Duration::from_millis(limits.stuck_after_ms), store.readable());
         let pages = Pages::new(store, upcasters, limits.shared_pages_bytes_max);

@@ -97,6 +97,8 @@ pub struct Writer {
     prepared: Prepared,
     /// Where it stands, if the database has lost nothing.
     at: Position,
+    /// Whether the events are in the same database.
+    has_events: bool,
     tables: Vec<TableWriter>,
 }
 
@@ -109,6 +111,7 @@ impl ReadModel {
             database: self.database.clone(),
             prepared: prepared.clone(),
             at: prepared.checkpoint.position,
+            has_events: self.has_events,
             tables: tables.iter().map(table).collect(),
         }
     }
@@ -141,12 +144,12 @@ impl Writer {
             transaction.commit().await?;
             super::fault::pause_between().await;
             transaction = self.database.begin(Durability::Normal).await?;
-            move_checkpoint(&mut transaction, &self.prepared, self.at, &checkpoint).await?;
+            self.move_checkpoint(&mut transaction, &checkpoint).await?;
             transaction.commit().await?;
             self.at = checkpoint.position;
             return Ok(());
         }
-        move_checkpoint(&mut transaction, &self.prepared, self.at, &checkpoint).await?;
+        self.move_checkpoint(&mut transaction, &checkpoint).await?;
         for (table, merged) in self.tables.iter().zip(&merged) {
             if let Err(fault) = table.write(&mut transaction, merged).await {
                 drop(transaction);
@@ -157,6 +160,40 @@ impl Writer {
         transaction.commit().await.map_err(Error::of_rows)?;
         self.at = checkpoint.position;
         Ok(())
+    }
+
+    /// Moves the checkpoint, if nobody else did. The commit may have waited for the database, which
+    /// was restored meanwhile: then its events may not be there any more.
+    async fn move_checkpoint(&self, session: &mut dyn Session, checkpoint: &Checkpoint) -> Result<(), Error> {
+        let (prepared, id) = (&self.prepared, &self.prepared.id);
+        let (position, event_id) = checkpoint.last_event.filter(|_| self.has_events).unwrap_or_default();
+        #[cfg(feature = "fault-injection")]
+        let fence = if super::fault::is_unfenced() { "epoch >= ? AND position >= 0 * ? AND ? <> ''" } else { FENCE };
+        #[cfg(not(feature = "fault-injection"))]
+        let fence = FENCE;
+        let moved = query(format!(
+            "UPDATE fantascope_checkpoints SET position = ?, event_id = ?, event_position = ?, updated_at = ?, digest = ? \
+             WHERE projection = ? AND version = ? AND generation = ? AND \"partition\" = ? AND {fence} \
+             AND (? = 0 OR EXISTS (SELECT 1 FROM events e WHERE e.position = ? AND e.event_id = ?))"
+        ))
+        .bind(checkpoint.position.to_sql())
+        .bind(checkpoint.last_event.map(|(_, id)| id))
+        .bind(checkpoint.last_event.map(|(position, _)| position.to_sql()))
+        .bind(Timestamp::now().0)
+        .bind(prepared.digest.to_string())
+        .bind(id.projection.to_string())
+        .bind(id.version)
+        .bind(id.generation)
+        .bind(prepared.partition)
+        .bind(prepared.epoch)
+        .bind(self.at.to_sql())
+        .bind(prepared.owner.to_string())
+        .bind(position.to_sql())
+        .bind(position.to_sql())
+        .bind(event_id)
+        .execute(session)
+        .await?;
+        if moved == 1 { Ok(()) } else { Err(astray(prepared, where_it_stands(session, prepared).await?)) }
     }
 }
 
@@ -203,36 +240,4 @@ async fn where_it_stands(session: &mut dyn Session, prepared: &Prepared) -> Resu
     Ok(row
         .map(|row| Ok::<_, sqlx::Error>((row.get("epoch")?, Position::from_sql(row.get("position")?))))
         .transpose()?)
-}
-
-async fn move_checkpoint(
-    session: &mut dyn Session,
-    prepared: &Prepared,
-    from: Position,
-    checkpoint: &Checkpoint,
-) -> Result<(), Error> {
-    let id = &prepared.id;
-    #[cfg(feature = "fault-injection")]
-    let fence = if super::fault::is_unfenced() { "epoch >= ? AND position >= 0 * ? AND ? <> ''" } else { FENCE };
-    #[cfg(not(feature = "fault-injection"))]
-    let fence = FENCE;
-    let moved = query(format!(
-        "UPDATE fantascope_checkpoints SET position = ?, event_id = ?, event_position = ?, updated_at = ?, digest = ? \
-         WHERE projection = ? AND version = ? AND generation = ? AND \"partition\" = ? AND {fence}"
-    ))
-    .bind(checkpoint.position.to_sql())
-    .bind(checkpoint.last_event.map(|(_, id)| id))
-    .bind(checkpoint.last_event.map(|(position, _)| position.to_sql()))
-    .bind(Timestamp::now().0)
-    .bind(prepared.digest.to_string())
-    .bind(id.projection.to_string())
-    .bind(id.version)
-    .bind(id.generation)
-    .bind(prepared.partition)
-    .bind(prepared.epoch)
-    .bind(from.to_sql())
-    .bind(prepared.owner.to_string())
-    .execute(session)
-    .await?;
-    if moved == 1 { Ok(()) } else { Err(astray(prepared, where_it_stands(session, prepared).await?)) }
 }

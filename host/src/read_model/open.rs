@@ -61,7 +61,7 @@ pub enum Error {
     #[error("projection {id}: another host has taken it over, so nothing more is written here")]
     Fenced { id: VersionId },
     #[error(
-        "projection {id}: the database was killed, and has lost the last commits, as is allowed to it; what is missing is folded again"
+        "projection {id}: the database was killed or restored, and does not have the last commits; what is missing is folded again"
     )]
     Receded { id: VersionId },
     #[error(
@@ -149,6 +149,8 @@ pub struct ReadModel {
     pub(super) host: Arc<str>,
     /// Projections whose views do not show yet what is recorded, for somebody was in the way.
     pub(super) unsettled: Arc<Mutex<BTreeSet<Name>>>,
+    /// Whether the events that are folded are in the same database.
+    pub(super) has_events: bool,
 }
 
 impl ReadModel {
@@ -159,7 +161,15 @@ impl ReadModel {
     pub async fn open(database: &Database) -> Result<Self, DatabaseError> {
         database.migrate(&CONCERN).await?;
         database.remember(CONCERN.mark).await.map_err(|fault| DatabaseError::open(database.name(), fault))?;
-        Ok(Self { database: database.clone(), host: Uuid::now_v7().to_string().into(), unsettled: Arc::default() })
+        let host = Uuid::now_v7().to_string().into();
+        Ok(Self { database: database.clone(), host, unsettled: Arc::default(), has_events: false })
+    }
+
+    /// The same, where the events that are folded are in `store`. If that is the same database, a
+    /// commit requires that the last event that it knows of is there.
+    #[must_use]
+    pub fn beside(self, store: &Database) -> Self {
+        Self { has_events: self.database.is(store), ..self }
     }
 
     /// How the tables of read models in `database` stand, and of how many projections there are

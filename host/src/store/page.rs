@@ -73,7 +73,9 @@ impl Store {
             return Err(Error::Restored { head: head.position });
         }
         // Beyond the head events may still come in between.
-        let page = self.read_page(after, ceiling.min(head.position), &Expected::new(after, head)).await;
+        let expected = Expected::new(after, head);
+        // In a box of its own: all who read pages hold this future, one within the other.
+        let page = Box::pin(self.read_page(after, ceiling.min(head.position), &expected)).await;
         if matches!(page, Err(Error::HistoryChanged { .. })) {
             // So that everybody knows of it.
             self.head.refresh().await?;
