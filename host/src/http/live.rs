@@ -111,11 +111,9 @@ async fn send_all(shared: &Shared, mut filter: Filter, sender: &mpsc::Sender<Res
     let lineage = store.lineage();
     loop {
         let read = async {
-            let head = store.wait_beyond(filter.after, POLL).await?;
-            if store.lineage() != lineage {
-                // What was sent may not be there any more, and what is there not have been sent.
-                return Err(Error::Restored { head });
-            }
+            // If it is restored, what was sent may not be there any more, and what is there not have
+            // been sent.
+            let head = store.wait_within(lineage, filter.after, POLL).await?;
             filter.up_to = Some(head);
             Ok::<_, Error>((head, store.events(&filter, EVENTS_PER_READ).await?))
         };

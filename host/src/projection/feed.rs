@@ -123,14 +123,14 @@ impl Tail {
     }
 
     async fn follow_once(&self, poll: Duration, outage: &Outage) -> Result<(), Error> {
-        let position = self.position();
+        let Place { at, lineage } = *self.place.borrow();
         if outage.lasts() {
             // Else nothing would be heard of it until there is an event.
             self.reader.store().refresh_head().await?;
             outage.is_well();
         }
-        match self.reader.store().wait_beyond(position, poll).await {
-            // Seen below, as it may have been so before.
+        match self.reader.store().wait_within(lineage, at.position, poll).await {
+            // Seen below.
             Ok(_) | Err(StoreError::Restored { .. }) => {}
             Err(fault) => return Err(fault.into()),
         }

@@ -166,15 +166,18 @@ impl Writer {
     /// was restored meanwhile: then its events may not be there any more.
     async fn move_checkpoint(&self, session: &mut dyn Session, checkpoint: &Checkpoint) -> Result<(), Error> {
         let (prepared, id) = (&self.prepared, &self.prepared.id);
-        let (position, event_id) = checkpoint.last_event.filter(|_| self.has_events).unwrap_or_default();
+        let last_event = checkpoint.last_event.filter(|_| self.has_events);
+        let is_there = match last_event {
+            Some(_) => " AND EXISTS (SELECT 1 FROM events e WHERE e.position = ? AND e.event_id = ?)",
+            None => "",
+        };
         #[cfg(feature = "fault-injection")]
         let fence = if super::fault::is_unfenced() { "epoch >= ? AND position >= 0 * ? AND ? <> ''" } else { FENCE };
         #[cfg(not(feature = "fault-injection"))]
         let fence = FENCE;
-        let moved = query(format!(
+        let move_it = query(format!(
             "UPDATE fantascope_checkpoints SET position = ?, event_id = ?, event_position = ?, updated_at = ?, digest = ? \
-             WHERE projection = ? AND version = ? AND generation = ? AND \"partition\" = ? AND {fence} \
-             AND (? = 0 OR EXISTS (SELECT 1 FROM events e WHERE e.position = ? AND e.event_id = ?))"
+             WHERE projection = ? AND version = ? AND generation = ? AND \"partition\" = ? AND {fence}{is_there}"
         ))
         .bind(checkpoint.position.to_sql())
         .bind(checkpoint.last_event.map(|(_, id)| id))
@@ -187,12 +190,11 @@ impl Writer {
         .bind(prepared.partition)
         .bind(prepared.epoch)
         .bind(self.at.to_sql())
-        .bind(prepared.owner.to_string())
-        .bind(position.to_sql())
-        .bind(position.to_sql())
-        .bind(event_id)
-        .execute(session)
-        .await?;
+        .bind(prepared.owner.to_string());
+        let move_it = last_event
+            .into_iter()
+            .fold(move_it, |move_it, (position, event_id)| move_it.bind(position.to_sql()).bind(event_id));
+        let moved = move_it.execute(session).await?;
         if moved == 1 { Ok(()) } else { Err(astray(prepared, where_it_stands(session, prepared).await?)) }
     }
 }

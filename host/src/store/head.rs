@@ -226,7 +226,7 @@ impl Head {
 
     /// The database was restored to another state than the one of `lineage`: what is known of it
     /// is forgotten, and it is looked anew whether it can be read from.
-    async fn start_over(&self, lineage: Lineage, fault: Error) -> Result<Look, Error> {
+    pub(super) async fn start_over(&self, lineage: Lineage, fault: Error) -> Result<Look, Error> {
         checks::check(&self.database).await?;
         let look = self.try_to_look(Checkpoint::START).await.inspect_err(|fault| self.database.note(fault))?;
         let is_new = self.known.send_if_modified(|now| {
@@ -249,11 +249,15 @@ impl Head {
         Ok(look)
     }
 
-    /// Waits until the head is beyond `position`.
-    pub(super) async fn wait_beyond(&self, position: Position, poll: Duration) -> Result<Position, Error> {
+    /// Waits until the head is beyond `position`, as long as the history is that of `lineage`.
+    pub(super) async fn wait_beyond(
+        &self,
+        position: Position,
+        lineage: Lineage,
+        poll: Duration,
+    ) -> Result<Position, Error> {
         let is_file = self.database.dialect() == Dialect::Sqlite;
         let mut known = self.known.subscribe();
-        let lineage = known.borrow().lineage;
         let (mut quiet_since, mut was_in_flight) = (Instant::now(), false);
         loop {
             let now = *known.borrow_and_update();

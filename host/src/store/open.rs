@@ -132,7 +132,15 @@ impl Store {
     /// [`Error::Restored`] if it holds another history meanwhile; others if the database can't be
     /// read.
     pub async fn wait_beyond(&self, position: Position, poll: Duration) -> Result<Position, Error> {
-        self.head.wait_beyond(position, poll).await
+        self.wait_within(self.lineage(), position, poll).await
+    }
+
+    /// The same, for whoever has read the history of `lineage` up to `position`.
+    ///
+    /// # Errors
+    /// As [`Store::wait_beyond`].
+    pub async fn wait_within(&self, lineage: Lineage, position: Position, poll: Duration) -> Result<Position, Error> {
+        self.head.wait_beyond(position, lineage, poll).await
     }
 
     /// Reads the head anew, for other processes may have appended: what is committed by now is

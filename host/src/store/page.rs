@@ -68,7 +68,7 @@ impl Store {
     /// back below `after`; others if the database can't be read, or holds what no append of ours
     /// writes.
     pub async fn page(&self, after: impl Into<Checkpoint>, ceiling: Position) -> Result<Page, Error> {
-        let (after, head) = (after.into(), self.head.at());
+        let (after, lineage, head) = (after.into(), self.head.lineage(), self.head.at());
         if ceiling > head.position && after.position >= head.position {
             return Err(Error::Restored { head: head.position });
         }
@@ -76,11 +76,15 @@ impl Store {
         let expected = Expected::new(after, head);
         // In a box of its own: all who read pages hold this future, one within the other.
         let page = Box::pin(self.read_page(after, ceiling.min(head.position), &expected)).await;
-        if matches!(page, Err(Error::HistoryChanged { .. })) {
-            // So that everybody knows of it.
-            self.head.refresh().await?;
+        match page {
+            Err(Error::HistoryChanged { position, expected, found }) => {
+                // So that everybody knows of it.
+                let fault = || Error::HistoryChanged { position, expected, found };
+                self.head.start_over(lineage, fault()).await?;
+                Err(fault())
+            }
+            page => page,
         }
-        page
     }
 
     /// The same, where only `expected` need be in its place.
