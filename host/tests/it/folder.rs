@@ -174,12 +174,20 @@ async fn at_work(call_max: Duration) -> (Followed, tokio::task::JoinHandle<Resul
     host.stage.reaches("v1", Phase::Following).await;
     let deployments = host.stage.deployments.clone();
     let operation = tokio::spawn(async move {
-        let options = DeployOptions::default();
-        deployments.deploy("long.wasm", slides(1, "endless", 0), Source::Upload, options, "tester").await
+        loop {
+            let (bytes, options) = (slides(1, "endless", 0), DeployOptions::default());
+            // What looks below whether it is at work may be in its way.
+            match deployments.deploy("long.wasm", bytes, Source::Upload, options, "tester").await {
+                Err(Fault::Busy { .. }) => tokio::time::sleep(Duration::from_millis(5)).await,
+                deployed => return deployed,
+            }
+        }
     });
     while !matches!(host.stage.deployments.pause("slides", "v9".parse().ok(), "tester").await, Err(Fault::Busy { .. }))
     {
-        assert!(!operation.is_finished(), "it was no long one");
+        if operation.is_finished() {
+            panic!("it was no long one: {:?}", operation.await);
+        }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     (host, operation)
