@@ -146,5 +146,8 @@ async fn a_build_of_the_past_is_complete_wherever_it_was_folded() {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, complete).await.unwrap();
+    if tokio::time::timeout(PATIENCE, complete).await.is_err() {
+        let stand = [&one, &two].map(|stage| stage.deployments.projections().board().statuses(stage.store.head()));
+        panic!("they are not complete: {stand:#?}");
+    }
 }
