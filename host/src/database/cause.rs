@@ -3,12 +3,15 @@
 use sqlx::error::DatabaseError;
 
 use super::fault::{is_denied, is_lost, is_passing, mysql_number};
+use super::identity::Replaced;
 
 /// Why a statement failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
     /// The server, or the connection to it, is gone.
     Away,
+    /// It is another database than the one that was opened, and not touched any more.
+    Replaced,
     /// Others held a lock for as long as it was waited for.
     Busy,
     /// There is no room left on its disk.
@@ -27,6 +30,7 @@ impl std::fmt::Display for Cause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Away => "the database is away",
+            Self::Replaced => "the database was replaced",
             Self::Busy => "the database was locked by others for too long",
             Self::Full => "the disk of the database is full",
             Self::NotWritable => "the database does not let its user write",
@@ -51,7 +55,9 @@ impl Cause {
             return Self::NotWritable;
         }
         match fault {
+            // A value that has no form there.
             sqlx::Error::Encode(_) => Self::Refused,
+            sqlx::Error::Configuration(fault) if fault.is::<Replaced>() => Self::Replaced,
             sqlx::Error::Database(fault) => of_answer(fault.as_ref()),
             _ => Self::Other,
         }
@@ -115,8 +121,9 @@ fn of_mysql(number: u16, sqlstate: &str) -> Cause {
         1021 | 1114 => Cause::Full,
         // An option, a transaction or a server that is read only.
         1290 | 1792 | 1836 => Cause::NotWritable,
-        // A check of MySQL, which gives it no SQLSTATE of its own.
-        3819 => Cause::Refused,
+        // A row, statement or undo record too large; a value cut, not of the character set, or against
+        // a check: these have SQLSTATEs that say nothing.
+        1118 | 1153 | 1265 | 1366 | 1713 | 3819 => Cause::Refused,
         // Writing a file, syncing it, the storage engine.
         1026 | 1030 | 1080 => Cause::Disk,
         // What a trigger signals.

@@ -1,6 +1,7 @@
 //! What can go wrong with a database as a whole.
 
 use super::address::EXPECTED;
+use super::cause::Cause;
 
 /// What can go wrong with a database as a whole, each with the way out.
 #[derive(Debug, thiserror::Error)]
@@ -158,26 +159,5 @@ fn sqlite_code(fault: &sqlx::Error) -> Option<u32> {
 /// time it is tried.
 #[must_use]
 pub fn is_data(fault: &sqlx::Error) -> bool {
-    use sqlx::Error;
-    if let Some(code) = sqlite_code(fault) {
-        // Too big, constraint, mismatch.
-        return matches!(code & 0xff, 18..=20);
-    }
-    match fault {
-        // A value that has no form there.
-        Error::Encode(_) => true,
-        Error::Database(fault) => {
-            let code = fault.code().unwrap_or_default();
-            if let Some(number) = mysql_number(fault.as_ref())
-                && matches!(number, 1118 | 1153 | 1265 | 1366 | 1713 | 3819)
-            {
-                // A row, statement or undo record too large; a value cut, not of the character
-                // set, or against a check: these have SQLSTATEs that say nothing.
-                return true;
-            }
-            // Data exceptions, violated constraints, limits of the program.
-            ["22", "23", "54"].iter().any(|class| code.starts_with(class))
-        }
-        _ => false,
-    }
+    Cause::of(fault) == Cause::Refused
 }

@@ -13,6 +13,13 @@ use sqlx::PgConnection;
 
 use super::fault::mysql_number;
 
+/// A database that is not touched any more.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "`{0}` was dropped, restored or replaced while this program ran, which does not touch it any more: start it anew once all of it is there"
+)]
+pub(super) struct Replaced(Arc<str>);
+
 /// What it is known by. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Identity(Arc<Inner>);
@@ -95,14 +102,17 @@ impl Identity {
     /// It is gone, or another one.
     fn is_gone(&self, sign: &str) {
         if self.0.replaced.set(()).is_ok() {
-            tracing::error!("{} ({sign})", self.fault());
+            tracing::error!("{} ({sign})", Replaced(Arc::clone(&self.0.name)));
         }
     }
 
     /// # Errors
     /// If it is another database than the one that was opened.
     pub(super) fn expect(&self) -> sqlx::Result<()> {
-        if self.0.replaced.get().is_some() { Err(sqlx::Error::Configuration(self.fault().into())) } else { Ok(()) }
+        match self.0.replaced.get() {
+            Some(()) => Err(sqlx::Error::Configuration(Replaced(Arc::clone(&self.0.name)).into())),
+            None => Ok(()),
+        }
     }
 
     /// The same for a file, after a look whether it is still at `path`.
@@ -117,13 +127,6 @@ impl Identity {
             Err(fault) => self.is_gone(&fault.to_string()),
         }
         self.expect()
-    }
-
-    fn fault(&self) -> String {
-        format!(
-            "`{}` was dropped, restored or replaced while this program ran, which does not touch it any more: start it anew once all of it is there",
-            self.0.name
-        )
     }
 }
 

@@ -43,7 +43,7 @@ pub struct AppendRequest {
         (status = 422, description = "`invalid_event`, `event_too_deep`, `no_events` or `invalid_body`; or `append_refused`: the database refuses the values", body = Problem, content_type = "application/problem+json"),
         (status = 500, description = "`store_not_writable`: the database does not let the host write; or `store_failed`", body = Problem, content_type = "application/problem+json"),
         (status = 507, description = "`store_full`: the disk of the event store is full", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`store_unavailable`: nothing was done; or `append_unknown`, with `event_ids`: it may be done or not, and repeating it with these ids is safe", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`store_unavailable` or `store_replaced`: nothing was done; or `append_unknown`, with `event_ids`: it may be done or not, and repeating it with these ids is safe", body = Problem, content_type = "application/problem+json"),
         (status = "default", description = "Any other problem", body = Problem, content_type = "application/problem+json"),
     ),
 )]

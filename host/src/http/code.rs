@@ -29,6 +29,7 @@ pub enum Code {
     UnknownColumn,
     TooManyLiveClients,
     StoreUnavailable,
+    StoreReplaced,
     StoreFull,
     StoreNotWritable,
     StoreFailed,
@@ -107,6 +108,9 @@ impl Code {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "As many clients as may follow the live events",
             ),
+            Self::StoreReplaced => {
+                ("store_replaced", StatusCode::SERVICE_UNAVAILABLE, "The database of the event store was replaced")
+            }
             Self::StoreFull => ("store_full", StatusCode::INSUFFICIENT_STORAGE, "The disk of the event store is full"),
             Self::StoreNotWritable => {
                 ("store_not_writable", StatusCode::INTERNAL_SERVER_ERROR, "The host may not write to the event store")

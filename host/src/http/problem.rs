@@ -101,6 +101,10 @@ impl Problem {
             Cause::Away | Cause::Busy => {
                 Self::new(Code::StoreUnavailable, "the event store does not answer: try again, or see the host's log")
             }
+            Cause::Replaced => Self::new(
+                Code::StoreReplaced,
+                "the database of the event store was dropped, restored or replaced while this host ran, which does not touch it any more: start the host anew once all of it is there",
+            ),
             cause => Self::new(Code::StoreFailed, format!("the event store failed ({cause}): see the host's log")),
         }
     }

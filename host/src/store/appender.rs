@@ -104,11 +104,13 @@ impl Appender {
 
     /// Commits `requests` together. If that fails each one is tried for itself, so that one
     /// which the database does not take does not take its neighbours along; but not if the
-    /// database is away, for then none is to blame.
+    /// database is away or replaced, for then none is to blame.
     async fn commit(&mut self, mut requests: Vec<Request>) {
         match self.write(&mut requests).await {
             Ok(written) => self.answer(requests, written),
-            Err(failure) if requests.len() == 1 || failure.cause() == Cause::Away => {
+            Err(failure)
+                if requests.len() == 1 || matches!(failure.cause(), Cause::Away | Cause::Replaced) =>
+            {
                 self.fail(requests, &failure);
             }
             Err(_) => {
@@ -127,7 +129,7 @@ impl Appender {
     fn fail(&mut self, requests: Vec<Request>, failure: &Failure) {
         match failure.cause() {
             // That is told of the database.
-            Cause::Away => {}
+            Cause::Away | Cause::Replaced => {}
             cause => self.complaints.tell(cause, failure.fault()),
         }
         requests.into_iter().for_each(|request| request.fail(failure));

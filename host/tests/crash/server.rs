@@ -150,6 +150,10 @@ impl Address {
         Self { agent: settings.into(), url: url.trim().to_owned() }
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// What it answers; none if it is killed before it does.
     pub(crate) fn ask(&self, request: &Request) -> Option<Answer> {
         let url = format!("{}{}", self.url, request.path);

@@ -1,6 +1,6 @@
 //! A database on a server, with several hosts on it.
 
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -230,6 +230,16 @@ impl Host {
     pub(crate) fn deploy(&self, file: &str, bytes: Vec<u8>) {
         let path = format!("/v1/plugins/{file}.wasm?promote=manual");
         self.ask(&Request { kind: "deploy", path, body: Body::Component(bytes), events: 0 });
+    }
+
+    /// Deploys a version of `slides` by the command that waits until it is built.
+    pub(crate) fn deploy_and_wait(&self, bytes: &[u8]) -> Output {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("slides.wasm");
+        std::fs::write(&file, bytes).expect("a plugin");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fantascope"));
+        command.current_dir(&folder).args(["--server", self.address.url(), "plugin", "deploy", "--wait"]).arg(&file);
+        command.output().expect("it runs")
     }
 
     pub(crate) fn ask(&self, request: &Request) {

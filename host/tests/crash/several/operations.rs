@@ -108,6 +108,33 @@ fn outlives_its_host(kind: Kind) {
     assert_eq!(shown(&third, 1)["live"], true);
 }
 
+/// Builds that fail are asked for at one host, by a command that waits; some are folded by the other.
+fn waiting_ends(kind: Kind) {
+    let Some(ground) = Ground::of(kind) else { return };
+    let hosts = [ground.host("one", ""), ground.host("two", "")];
+    ground.run(&insert(kind, "s-1", 1, 1));
+    hosts[0].deploy("slides", slides(1, "plain"));
+    // Five units of two hosts: neither has more than three, so the other one has some that fail.
+    for version in 2..=5 {
+        let output = hosts[0].deploy_and_wait(&slides(version, "broken"));
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(3), "version {version}: {output:?}");
+        assert!(said.contains(&format!("v{version} is failed: ")) && said.contains("the lamp is broken"), "{said}");
+    }
+    let folded_by_other = ground.units().iter().filter(|unit| unit.host == "two" && unit.label != "slides@1").count();
+    assert!(folded_by_other > 0, "{:?}", ground.units());
+}
+
+#[test]
+fn waiting_ends_when_the_build_fails_at_another_host_on_postgres() {
+    waiting_ends(Kind::Postgres);
+}
+
+#[test]
+fn waiting_ends_when_the_build_fails_at_another_host_on_mariadb() {
+    waiting_ends(Kind::MariaDb);
+}
+
 #[test]
 fn operations_reach_all_hosts_on_postgres() {
     reach_all(Kind::Postgres);

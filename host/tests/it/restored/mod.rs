@@ -1,15 +1,16 @@
 //! The database is restored to an older state, while hosts run or while none does: no event is
 //! skipped, and none is folded twice. What can't be told apart is stopped by name.
 
+mod dumps;
+
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fantascope::database::Database;
 use fantascope::event::{NewEvent, Position};
 use fantascope::guest::Kind as PluginKind;
+use fantascope::http;
 use fantascope::limits::Limits;
 use fantascope::projection::{Phase, Projections, Resources, Status, Upcasters, sandboxed};
 use fantascope::read_model::ReadModel;
@@ -18,10 +19,11 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection};
 use uuid::Uuid;
 
+use crate::away::{Client, api};
 use crate::dice::Dice;
 use crate::outage::server;
-use crate::place::{Place, Raw};
-use crate::servers::{Durability, Kind, Server};
+use crate::place::Place;
+use crate::servers::{Durability, Kind};
 use crate::stage::{POLICY, Stage, slides, turner};
 
 /// Longer than anything takes here; what hangs fails instead of waiting for ever.
@@ -60,11 +62,17 @@ async fn append(store: &Store, dice: &mut Dice, most: usize) -> Vec<Uuid> {
 
 /// What the events of the store add up to, read by somebody who has not read it before.
 async fn folded(place: &Place) -> BTreeMap<String, (i64, i64)> {
+    folded_tenfold(place, Position(u64::MAX)).await
+}
+
+/// The same, where `n` counts tenfold behind `after`.
+async fn folded_tenfold(place: &Place, after: Position) -> BTreeMap<String, (i64, i64)> {
     let mut sums: BTreeMap<String, (i64, i64)> = BTreeMap::new();
     for event in place.store().await.events(&Filter::default(), 1_000_000).await.unwrap() {
         let data: serde_json::Value = serde_json::from_str(event.event_data.get()).unwrap();
+        let factor = if event.position > after { 10 } else { 1 };
         let sum = sums.entry(event.aggregate_id).or_default();
-        *sum = (sum.0 + 1, sum.1 + data["n"].as_i64().unwrap());
+        *sum = (sum.0 + 1, sum.1 + factor * data["n"].as_i64().unwrap());
     }
     sums
 }
@@ -77,7 +85,10 @@ fn standing(stages: &[Stage]) -> Vec<Vec<Status>> {
 
 /// Waits until the rows are what the events add up to.
 async fn come_true(stages: &[Stage], what: &str) {
-    let expected = folded(&stages[0].place).await;
+    become_rows(stages, what, folded(&stages[0].place).await).await;
+}
+
+async fn become_rows(stages: &[Stage], what: &str, expected: BTreeMap<String, (i64, i64)>) {
     let mut found = BTreeMap::new();
     let wait = async {
         loop {
@@ -89,7 +100,7 @@ async fn come_true(stages: &[Stage], what: &str) {
         }
     };
     if tokio::time::timeout(HANGS, wait).await.is_err() {
-        panic!("{what}: {found:?} is shown, {expected:?} is stored; {:#?}", standing(stages));
+        panic!("{what}: {found:?} is shown, not {expected:?}; {:#?}", standing(stages));
     }
 }
 
@@ -101,28 +112,43 @@ async fn hosts(place: Place, count: usize) -> Vec<Stage> {
     stages
 }
 
+/// One round: a copy is made by `copy`, and later put in the place of what came to be by then.
+async fn round<Copy>(
+    stages: &[Stage],
+    dice: &mut Dice,
+    what: &str,
+    copy: impl AsyncFnOnce() -> Copy,
+    put_back: impl AsyncFnOnce(Copy),
+) {
+    let count = stages.len();
+    append(&stages[dice.below(count)].store, dice, 40).await;
+    if dice.percent(50) {
+        come_true(stages, &format!("{what}, before")).await;
+    }
+    let copied = copy().await;
+    append(&stages[dice.below(count)].store, dice, 60).await;
+    if dice.percent(70) {
+        come_true(stages, &format!("{what}, what will be lost")).await;
+    }
+    put_back(copied).await;
+    append(&stages[dice.below(count)].store, dice, 80).await;
+    come_true(stages, &format!("{what}, restored")).await;
+}
+
 /// Hosts go on over a server that is stopped, put back to what its files were, and started again.
 async fn restored_from_files(kind: Kind, count: usize) {
-    let Some(mut server) = server(kind, Durability::Full) else { return };
+    let Some(server) = server(kind, Durability::Full) else { return };
     let mut dice = Dice::new();
     println!("{dice}");
     let place = Place::on_server(&server.url(kind.administration()), Limits::default());
     let stages = hosts(place, count).await;
     append(&stages[0].store, &mut dice, 40).await;
     stages[0].deploy(slides(1, "plain", 0)).await.unwrap();
-    for round in 0..rounds() {
-        append(&stages[dice.below(count)].store, &mut dice, 40).await;
-        if dice.percent(50) {
-            come_true(&stages, &format!("round {round}, before")).await;
-        }
-        let copy = server.copy_data().unwrap();
-        append(&stages[dice.below(count)].store, &mut dice, 60).await;
-        if dice.percent(70) {
-            come_true(&stages, &format!("round {round}, what will be lost")).await;
-        }
-        server.put_back(&copy).unwrap();
-        append(&stages[dice.below(count)].store, &mut dice, 80).await;
-        come_true(&stages, &format!("round {round}, restored")).await;
+    let server = Mutex::new(server);
+    for number in 0..rounds() {
+        let copy = async || server.lock().unwrap().copy_data().unwrap();
+        let put_back = async |copy| server.lock().unwrap().put_back(&copy).unwrap();
+        round(&stages, &mut dice, &format!("round {number}"), copy, put_back).await;
     }
     for stage in stages {
         stage.deployments.drain().await;
@@ -178,7 +204,7 @@ async fn restore_in_place(place: &Place, copy: &Path) {
     connection.close().await.unwrap();
 }
 
-async fn copy_of_file(place: &Place, name: &str) -> std::path::PathBuf {
+async fn copy_of_file(place: &Place, name: &str) -> PathBuf {
     let copy = place.path(name);
     let mut connection: SqliteConnection = sqlx::sqlite::SqliteConnectOptions::new()
         .filename(place.url().strip_prefix("sqlite:").unwrap())
@@ -198,23 +224,25 @@ async fn hosts_go_on_over_a_file_that_was_restored_in_place() {
         let stages = hosts(Place::on_file(), count).await;
         append(&stages[0].store, &mut dice, 40).await;
         stages[0].deploy(slides(1, "plain", 0)).await.unwrap();
-        for round in 0..rounds() {
-            append(&stages[dice.below(count)].store, &mut dice, 40).await;
-            if dice.percent(50) {
-                come_true(&stages, &format!("{count} hosts, round {round}, before")).await;
-            }
-            let copy = copy_of_file(&stages[0].place, &format!("copy-{round}")).await;
-            append(&stages[dice.below(count)].store, &mut dice, 60).await;
-            if dice.percent(70) {
-                come_true(&stages, &format!("{count} hosts, round {round}, what will be lost")).await;
-            }
-            restore_in_place(&stages[0].place, &copy).await;
-            append(&stages[dice.below(count)].store, &mut dice, 80).await;
-            come_true(&stages, &format!("{count} hosts, round {round}, restored")).await;
+        let place = &stages[0].place;
+        for number in 0..rounds() {
+            let copy = async || copy_of_file(place, &format!("copy-{number}")).await;
+            let put_back = async |copy: PathBuf| restore_in_place(place, &copy).await;
+            round(&stages, &mut dice, &format!("{count} hosts, round {number}"), copy, put_back).await;
         }
         for stage in stages {
             stage.deployments.drain().await;
         }
+    }
+}
+
+/// The host does not touch its database any more, and says so to whoever reads and appends.
+async fn is_kept_off(stage: &Stage) {
+    let fault = stage.store.refresh_head().await.unwrap_err().to_string();
+    assert!(fault.contains("start it anew"), "{fault}");
+    let client = Client(http::router(api(stage)));
+    for (status, problem) in [client.append().await, client.get("/v1/events").await] {
+        assert_eq!((status, problem["code"].as_str()), (503, Some("store_replaced")), "{problem}");
     }
 }
 
@@ -229,133 +257,7 @@ async fn a_host_does_not_go_on_with_a_file_that_was_replaced() {
     let event: NewEvent = serde_json::from_value(json!({ "event_type": "Slide", "event_data": { "n": 1 } })).unwrap();
     let fault = stage.store.append("Show", "s-1", Expected::Any, vec![event]).await.unwrap_err().to_string();
     assert!(fault.contains("replaced while this program ran"), "{fault}");
-    let fault = stage.store.refresh_head().await.unwrap_err().to_string();
-    assert!(fault.contains("start it anew"), "{fault}");
-}
-
-/// Runs a program to its end.
-fn run(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// The programs that write a dump and read it again; none if they are not installed.
-fn dump_programs(server: &Server) -> Option<[std::path::PathBuf; 2]> {
-    let names = match server.kind() {
-        Kind::Postgres => ["pg_dump", "pg_restore"],
-        Kind::MariaDb if server.is_mysql() => ["mysqldump", "mysql"],
-        Kind::MariaDb => ["mariadb-dump", "mariadb"],
-    };
-    let found = names.map(|name| server.program(name));
-    match found {
-        [Some(dump), Some(restore)] => Some([dump, restore]),
-        _ => {
-            println!("skipped: {} and {} are not installed", names[0], names[1]);
-            None
-        }
-    }
-}
-
-/// A dump of the database `shop` of `server`.
-fn dump(server: &Server, program: &Path, into: &Path) {
-    match server.kind() {
-        Kind::Postgres => run(Command::new(program).args(["-Fc", "-f"]).arg(into).arg(server.url("shop"))),
-        Kind::MariaDb => {
-            let mut command = server.client(program);
-            run(command.args(["--single-transaction", "--triggers", "--result-file"]).arg(into).arg("shop"));
-        }
-    }
-}
-
-/// Drops `shop`, and makes it anew from the dump. `halfway` is called while it is less than whole.
-async fn restore(server: &Server, program: &Path, from: &Path, halfway: impl AsyncFnOnce()) {
-    let raw = Raw(Database::at(&server.url(server.kind().administration())).await.unwrap());
-    let drop = raw.dialect().pick("", "DROP DATABASE shop WITH (FORCE)", "DROP DATABASE shop");
-    outside(&raw, drop).await;
-    outside(&raw, raw.dialect().pick("", "CREATE DATABASE shop", "CREATE DATABASE shop CHARACTER SET utf8mb4")).await;
-    match server.kind() {
-        Kind::Postgres => {
-            let part = |section: &str| {
-                let mut command = Command::new(program);
-                command.arg("-d").arg(server.url("shop")).arg(format!("--section={section}")).arg(from);
-                run(&mut command);
-            };
-            part("pre-data");
-            part("data");
-            halfway().await;
-            part("post-data");
-        }
-        Kind::MariaDb => {
-            halfway().await;
-            run(server.client(program).arg("shop").stdin(std::fs::File::open(from).unwrap()));
-        }
-    }
-}
-
-/// Runs a statement that no transaction may hold.
-async fn outside(raw: &Raw, sql: &str) {
-    crate::outage::outside(raw, sql).await;
-}
-
-/// A dump is put in the place of a database that hosts work on. They keep off what is half of it,
-/// and when they are started anew everything is there.
-async fn restored_from_dump(kind: Kind, count: usize) {
-    let Some(server) = server(kind, Durability::None) else { return };
-    let Some([dumper, restorer]) = dump_programs(&server) else { return };
-    let mut dice = Dice::new();
-    println!("{dice}");
-    let folder = tempfile::tempdir().unwrap();
-    let raw = Raw(Database::at(&server.url(kind.administration())).await.unwrap());
-    outside(&raw, "CREATE DATABASE shop").await;
-    for round in 0..rounds().min(10) {
-        let mut stages = hosts(Place::in_database(&server.url("shop")), count).await;
-        if round == 0 {
-            stages[0].deploy(slides(1, "plain", 0)).await.unwrap();
-        }
-        append(&stages[dice.below(count)].store, &mut dice, 60).await;
-        let file = folder.path().join(format!("dump-{round}"));
-        dump(&server, &dumper, &file);
-        append(&stages[dice.below(count)].store, &mut dice, 60).await;
-        if dice.percent(70) {
-            come_true(&stages, &format!("round {round}, what will be lost")).await;
-        }
-        let answered = std::sync::Mutex::new(Vec::new());
-        let kept_off = async || {
-            for stage in &stages {
-                let id = Uuid::now_v7();
-                let event = json!({ "event_id": id, "event_type": "Slide", "event_data": { "n": 1 } });
-                let event: NewEvent = serde_json::from_value(event).unwrap();
-                if stage.store.append("Show", "s-1", Expected::Any, vec![event]).await.is_ok() {
-                    answered.lock().unwrap().push(id);
-                }
-            }
-        };
-        restore(&server, &restorer, &file, kept_off).await;
-        assert!(answered.lock().unwrap().is_empty(), "half of a database took events");
-        for stage in &stages {
-            let fault = stage.store.refresh_head().await.unwrap_err().to_string();
-            assert!(fault.contains("start it anew"), "{fault}");
-        }
-        for stage in stages.drain(..) {
-            stage.deployments.drain().await;
-        }
-        let stages = hosts(Place::in_database(&server.url("shop")), count).await;
-        append(&stages[dice.below(count)].store, &mut dice, 80).await;
-        come_true(&stages, &format!("round {round}, restored")).await;
-        for stage in stages {
-            stage.deployments.drain().await;
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn hosts_keep_off_a_postgres_that_is_restored_from_a_dump() {
-    restored_from_dump(Kind::Postgres, 2).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn hosts_keep_off_a_mariadb_that_is_restored_from_a_dump() {
-    restored_from_dump(Kind::MariaDb, 2).await;
+    is_kept_off(&stage).await;
 }
 
 /// Read models that are not restored with their store know of events that are not there.
@@ -432,32 +334,6 @@ async fn a_reader_is_told_that_the_history_is_another_one() {
     assert_eq!(store.page(Position::START, now).await.unwrap().end().position, now);
 }
 
-/// Sums of `n`, tenfold for what comes behind `after`.
-async fn folded_tenfold(place: &Place, after: Position) -> BTreeMap<String, (i64, i64)> {
-    let mut sums: BTreeMap<String, (i64, i64)> = BTreeMap::new();
-    for event in place.store().await.events(&Filter::default(), 1_000_000).await.unwrap() {
-        let data: serde_json::Value = serde_json::from_str(event.event_data.get()).unwrap();
-        let factor = if event.position > after { 10 } else { 1 };
-        let sum = sums.entry(event.aggregate_id).or_default();
-        *sum = (sum.0 + 1, sum.1 + factor * data["n"].as_i64().unwrap());
-    }
-    sums
-}
-
-async fn becomes(stage: &Stage, what: &str, expected: BTreeMap<String, (i64, i64)>) {
-    let mut found = BTreeMap::new();
-    let wait = async {
-        loop {
-            found = stage.shown().await;
-            if found == expected {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    assert!(tokio::time::timeout(HANGS, wait).await.is_ok(), "{what}: {found:?} is shown, not {expected:?}");
-}
-
 /// A build that is retired, or folded another history, does not say how far this one was read.
 #[tokio::test(flavor = "multi_thread")]
 async fn upcasters_hold_from_where_the_store_is() {
@@ -474,7 +350,8 @@ async fn upcasters_hold_from_where_the_store_is() {
     let set = stage.read_model.upcaster_sets().await.unwrap().pop().unwrap();
     assert_eq!(set.effective_after, Position(50));
     append(&stage.store, &mut Dice::new(), 40).await;
-    becomes(&stage, "with the upcaster", folded_tenfold(&stage.place, set.effective_after).await).await;
+    let expected = folded_tenfold(&stage.place, set.effective_after).await;
+    become_rows(std::slice::from_ref(&stage), "with the upcaster", expected).await;
     stage.deployments.drain().await;
 }
 
@@ -489,9 +366,10 @@ async fn upcasters_are_those_that_were_restored() {
     let copy = copy_of_file(&stage.place, "copy").await;
     stage.deploy(turner(1, 10)).await.unwrap();
     append(&stage.store, &mut dice, 40).await;
-    becomes(&stage, "with the upcaster", folded_tenfold(&stage.place, Position(50)).await).await;
+    let expected = folded_tenfold(&stage.place, Position(50)).await;
+    become_rows(std::slice::from_ref(&stage), "with the upcaster", expected).await;
     restore_in_place(&stage.place, &copy).await;
     append(&stage.store, &mut dice, 40).await;
-    becomes(&stage, "without it", folded(&stage.place).await).await;
+    come_true(std::slice::from_ref(&stage), "without it").await;
     stage.deployments.drain().await;
 }
