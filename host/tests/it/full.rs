@@ -10,6 +10,8 @@ use fantascope::projection::Phase;
 use crate::away::{Client, api};
 use crate::disk::Disk;
 use crate::heard::Log;
+use crate::hosts::until;
+use crate::lag::grows_beyond;
 use crate::place::Place;
 use crate::stage::{POLICY, Stage, slides};
 
@@ -55,5 +57,32 @@ async fn a_host_whose_disk_is_full_says_so_until_there_is_room() {
     assert_eq!(status.error, None);
     let lines = told();
     assert!(lines.len() == 2 && lines[1].contains("well again, after"), "{lines:?}");
+    stage.deployments.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_whose_rows_find_no_room_is_late_by_the_age_of_its_oldest_event() {
+    let Some(disk) = Disk::of_mib(48) else { return };
+    let events = Place::on_file();
+    let place = Place::in_folder(disk.path(), Limits::default());
+    let sandbox = place.sandbox();
+    let stage = Stage::open_with(place, POLICY, sandbox, Some(events.store().await)).await;
+    stage.deploy(slides(1, "plain", 0)).await.unwrap();
+    stage.reaches("v1", Phase::Following).await;
+
+    let filler = disk.fill();
+    let began = Instant::now();
+    // What is small may find room that its file has already.
+    until("there is no room", async || {
+        stage.append(1).await;
+        stage.status("v1").unwrap().phase == Phase::Retrying
+    })
+    .await;
+    grows_beyond(&stage, 4.0, began).await;
+    std::fs::remove_file(filler).unwrap();
+    until("nothing is behind", async || {
+        stage.status("v1").is_some_and(|status| (status.lag_events, status.lag_seconds) == (0, 0.0))
+    })
+    .await;
     stage.deployments.drain().await;
 }
