@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::cargo::{artifacts, cargo, is_installed, root, run};
 
 /// Where guests come from: each folder in them is a package of its own name.
-const SOURCES: [&str; 2] = ["plugins", "host/tests/guests"];
+const SOURCES: [&str; 2] = ["plugins", "host/program/tests/guests"];
 
 const TARGET: &str = "wasm32-wasip2";
 

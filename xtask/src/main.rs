@@ -8,7 +8,7 @@ mod guests;
 mod mysql;
 mod packages;
 mod permits;
-#[path = "../../host/tests/servers/mod.rs"]
+#[path = "../../host/program/tests/servers/mod.rs"]
 #[expect(dead_code, reason = "tests use more of it")]
 mod servers;
 mod standalone;
