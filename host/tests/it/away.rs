@@ -43,7 +43,7 @@ impl Client {
         self.ask("GET", path, None).await
     }
 
-    async fn append(&self) -> (u16, Value) {
+    pub(crate) async fn append(&self) -> (u16, Value) {
         self.append_text("").await
     }
 
