@@ -20,6 +20,15 @@ pub(crate) fn root() -> &'static Path {
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root()).args(arguments).stdin(Stdio::null());
+    // What the outer cargo says of this program, build scripts would take for news of their own
+    // package, and run anew: once here, and again when cargo is called without this program.
+    let of_this_program =
+        |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_"].iter().any(|start| name.starts_with(start));
+    for (name, _) in std::env::vars_os() {
+        if of_this_program(&name.to_string_lossy()) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 

@@ -56,7 +56,8 @@ async fn written(kind: Kind, raw: &Raw, server: &Server) -> Vec<String> {
             log.lines().filter_map(statement).collect()
         }
         Kind::MariaDb => {
-            let sql = "SELECT CAST(argument AS CHAR) AS argument FROM mysql.general_log \
+            // Ids are bytes, which need not be UTF-8.
+            let sql = "SELECT CONVERT(argument USING latin1) AS argument FROM mysql.general_log \
                        WHERE command_type IN ('Query', 'Execute') AND argument NOT LIKE '%general_log%'";
             raw.rows(sql).await.iter().map(|row| row.get::<String>("argument").unwrap()).collect()
         }

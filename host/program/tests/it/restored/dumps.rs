@@ -44,6 +44,9 @@ fn dump(server: &Server, program: &Path, into: &Path) {
         Kind::Postgres => run(Command::new(program).args(["-Fc", "-f"]).arg(into).arg(server.url("shop"))),
         Kind::MariaDb => {
             let mut command = server.client(program);
+            if server.is_mysql() {
+                command.arg("--set-gtid-purged=OFF");
+            }
             run(command.args(["--single-transaction", "--triggers", "--result-file"]).arg(into).arg("shop"));
         }
     }
