@@ -53,7 +53,7 @@ fn main() -> anyhow::Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         // The sandbox starts this program anew to compile.
-        ["compile-component", bytes] => Ok(fantascope::guest::compile_stdin(bytes.parse()?)?),
+        ["compile-component", bytes] => Ok(guest::compile_stdin(bytes.parse()?)?),
         // The benchmark starts itself anew to measure memory.
         ["memory", store, plugin, tables] => block_on(memory::child(Path::new(store), Path::new(plugin), tables)),
         [] => block_on(run(&FULL)),
@@ -119,7 +119,7 @@ async fn run_server(kind: ServerKind, size: &Size) -> anyhow::Result<()> {
             let (in_guest, in_writer) = stages::guest_and_write(&store, &home, &plugin).await?;
             guest.add(in_guest);
             write.add(in_writer);
-            let start = fantascope::projection::sandboxed(plugin.clone());
+            let start = projection::sandboxed(plugin.clone());
             rebuilt.add(rebuild::rebuild(&store, &home, &plugin, start).await?);
             let paged = by_hand::per_page(kind, &store, &home, size.paged_events).await?;
             by_hand.add(paged * size.events as f64 / size.paged_events as f64);
@@ -186,7 +186,7 @@ async fn compare(
         let (in_guest, in_writer) = stages::guest_and_write(store, home, plugin).await?;
         guest.add(in_guest);
         write.add(in_writer);
-        sandbox.add(rebuild::rebuild(store, home, plugin, fantascope::projection::sandboxed(plugin.clone())).await?);
+        sandbox.add(rebuild::rebuild(store, home, plugin, projection::sandboxed(plugin.clone())).await?);
         native.add(rebuild::rebuild(store, home, plugin, native::order_list()).await?);
         let paged = loops::per_page(store, home, size.paged_events).await?;
         page_loop.add(paged * size.events as f64 / size.paged_events as f64);

@@ -37,7 +37,7 @@ pub(crate) async fn api(folder: &std::path::Path, limits: Limits) -> Api {
         limits: limits.clone(),
         policy: Policy::default(),
         poll: Duration::from_millis(5),
-        membership: fantascope::deployment::Membership::default(),
+        membership: deployment::Membership::default(),
     })
     .await
     .expect("deployments");

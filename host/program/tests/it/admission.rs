@@ -327,12 +327,12 @@ async fn a_store_of_another_program_or_a_newer_version_is_not_touched() {
     drop(store);
     let raw = place.raw().await;
     raw.run("UPDATE fantascope_store_migrations SET version = 99").await.unwrap();
-    let fault = fantascope::store::Store::open(&place.database().await, &place.limits).await.unwrap_err().to_string();
+    let fault = store::Store::open(&place.database().await, &place.limits).await.unwrap_err().to_string();
     assert!(fault.contains("written by a newer version"), "{fault}");
 
     let place = Place::on_file();
     place.raw().await.rows("PRAGMA journal_mode").await;
     place.raw().await.run("PRAGMA application_id = 7").await.unwrap();
-    let fault = fantascope::database::Database::at(place.url()).await.unwrap_err().to_string();
+    let fault = database::Database::at(place.url()).await.unwrap_err().to_string();
     assert!(fault.contains("a database of another program"), "{fault}");
 }

@@ -42,7 +42,7 @@ async fn folded(events: &Place, rows: &Place, up_to: u64) -> Vec<Value> {
             poll: Duration::from_millis(5),
         });
         let manifest = Arc::clone(&plugin.manifest);
-        let digest = fantascope::guest::digest(b"any");
+        let digest = guest::digest(b"any");
         let id = projections.start(manifest, digest, sandboxed(plugin.clone())).await.unwrap();
         if !is_last {
             while projections.board().position(&id).unwrap_or_default() == Position::START {

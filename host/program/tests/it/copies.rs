@@ -92,7 +92,7 @@ async fn skip_positions(place: &Place) {
 async fn dump(place: &Place) -> Vec<String> {
     let sql = "SELECT position, event_id, event_type, event_version, aggregate_type, aggregate_id, aggregate_version, \
                event_timestamp, user_id, correlation_id, causation_id, metadata, event_data FROM events ORDER BY position";
-    let line = |row: &fantascope::database::Row| {
+    let line = |row: &database::Row| {
         let text = |column: &str| row.raw_text(column).unwrap();
         let number = |column: &str| row.get::<i64>(column).unwrap();
         format!(

@@ -83,7 +83,7 @@ async fn what_is_put_there_runs_and_what_is_changed_takes_over() {
     host.put("a.wasm", &fix);
     host.until("a.wasm", |plugin| {
         plugin.is_some_and(|plugin| {
-            plugin.digest == fantascope::guest::digest(&fix).to_string() && plugin.status == PluginStatus::Active
+            plugin.digest == guest::digest(&fix).to_string() && plugin.status == PluginStatus::Active
         })
     })
     .await;
@@ -131,7 +131,7 @@ async fn a_restart_does_not_undo_what_was_deployed_since() {
     let host = host.again().await;
     host.stage.reaches("v2", Phase::Following).await;
     host.stage.reaches("v1", Phase::Following).await;
-    let digest = fantascope::guest::digest(&slides(1, "plain", 1)).to_string();
+    let digest = guest::digest(&slides(1, "plain", 1)).to_string();
     assert_eq!(host.stage.status("v1").unwrap().digest, digest);
     assert_eq!(host.stage.live().await, "v2");
 }
@@ -218,7 +218,7 @@ async fn a_file_waits_for_an_operation_on_its_projection() {
     // What it has become meanwhile counts.
     host.put("a.wasm", &late);
     assert_eq!(operation.await.unwrap().unwrap_err().code(), "trial_failed");
-    let digest = fantascope::guest::digest(&late).to_string();
+    let digest = guest::digest(&late).to_string();
     host.until("a.wasm", |plugin| is_active(plugin) && plugin.is_some_and(|plugin| plugin.digest == digest)).await;
     assert_eq!(host.stage.status("v1").unwrap().digest, digest);
 }

@@ -243,7 +243,7 @@ async fn shows(kind: Kind) {
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let serving = tokio::spawn(fantascope::http::serve(listener, api(&stage), Default::default()));
+    let serving = tokio::spawn(http::serve(listener, api(&stage), Default::default()));
     seen(&stage.store).await;
     let follow = format!("{url}/v1/events/live?after=0");
     let followed = tokio::task::spawn_blocking(move || {

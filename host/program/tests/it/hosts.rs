@@ -82,7 +82,7 @@ async fn work_is_spread_handed_over_and_taken_back() {
     })
     .await;
     let before = one.read_model.look().await.unwrap();
-    let owners = |look: &fantascope::read_model::Look| -> Vec<_> {
+    let owners = |look: &read_model::Look| -> Vec<_> {
         look.units.iter().map(|unit| (unit.id.clone(), unit.owner.clone())).collect()
     };
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -261,7 +261,7 @@ async fn a_host_that_refuses_an_upcaster_leaves_its_work_to_those_that_take_it()
     // From now on it can't compile anything.
     std::fs::remove_dir_all(&cache).unwrap();
     std::fs::write(&cache, b"in the way").unwrap();
-    let upload = fantascope::read_model::Source::Upload;
+    let upload = read_model::Source::Upload;
     one.deployments.deploy("turner.wasm", turner(1, 10), upload, DeployOptions::default(), "tester").await.unwrap();
     become_shares(&[&one, &two], &[2, 0, 0]).await;
     one.append(1).await;
@@ -390,13 +390,13 @@ async fn upcasters_hold_from_one_position_on_for_all_hosts() {
         for n in 0..300_u64 {
             let event =
                 serde_json::from_value(serde_json::json!({ "event_type": "Slide", "event_data": { "n": n % 5 + 1 } }));
-            let any = fantascope::store::Expected::Any;
+            let any = store::Expected::Any;
             appender.append("Show", &format!("s-{}", n % 5), any, vec![event.unwrap()]).await.unwrap();
         }
     });
     until("some of them are there", async || one.store.refresh_head().await.unwrap().0 >= 60).await;
     let bytes = turner(1, 10);
-    let upload = fantascope::read_model::Source::Upload;
+    let upload = read_model::Source::Upload;
     two.deployments.deploy("turner.wasm", bytes, upload, DeployOptions::default(), "tester").await.unwrap();
     appending.await.unwrap();
     until("all can be read", async || one.store.refresh_head().await.unwrap().0 >= 350).await;
@@ -411,7 +411,7 @@ async fn upcasters_hold_from_one_position_on_for_all_hosts() {
     assert_eq!(rows, one.rows("slides__counts__v2g1").await);
     let set = one.read_model.upcaster_sets().await.unwrap().pop().unwrap();
     let mut expected = std::collections::BTreeMap::new();
-    for event in one.store.events(&fantascope::store::Filter::default(), 10_000).await.unwrap() {
+    for event in one.store.events(&store::Filter::default(), 10_000).await.unwrap() {
         let data: serde_json::Value = serde_json::from_str(event.event_data.get()).unwrap();
         let factor = if event.position > set.effective_after { 10 } else { 1 };
         let row: &mut (i64, i64) = expected.entry(event.aggregate_id.clone()).or_default();

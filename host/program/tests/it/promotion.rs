@@ -82,7 +82,7 @@ async fn what_is_live_waits_for_no_promotion() {
     stage.deploy(slides(1, "plain", 0)).await.unwrap();
     assert_eq!(stage.reaches("v1", Phase::Following).await.promote, None);
     let as_of = RebuildOptions {
-        as_of: Some(fantascope::deployment::AsOf::Position(fantascope::event::Position(2))),
+        as_of: Some(deployment::AsOf::Position(fantascope::event::Position(2))),
         ..RebuildOptions::default()
     };
     stage.rebuild(as_of).await.unwrap();
@@ -129,7 +129,7 @@ async fn a_build_of_the_past_is_complete_wherever_it_was_folded() {
     two.reaches("v1", Phase::Following).await;
     let position = fantascope::event::Position(10);
     for _ in 0..4 {
-        let as_of = Some(fantascope::deployment::AsOf::Position(position));
+        let as_of = Some(deployment::AsOf::Position(position));
         one.rebuild(RebuildOptions { as_of, ..RebuildOptions::default() }).await.unwrap();
     }
     let complete = async {

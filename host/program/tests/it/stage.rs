@@ -90,7 +90,7 @@ impl Stage {
             limits: place.limits.clone(),
             policy,
             poll: Duration::from_millis(5),
-            membership: fantascope::deployment::Membership::default(),
+            membership: deployment::Membership::default(),
         })
         .await
         .unwrap();

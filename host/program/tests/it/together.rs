@@ -45,7 +45,7 @@ async fn pages_read(shared_pages_bytes_max: usize) -> u64 {
     });
     for number in 0..PROJECTIONS {
         let manifest = Manifest { name: format!("slides_{number}").parse().unwrap(), ..(*plugin.manifest).clone() };
-        let digest = fantascope::guest::digest(b"any");
+        let digest = guest::digest(b"any");
         projections.start(Arc::new(manifest), digest, sandboxed(plugin.clone())).await.unwrap();
     }
     projections.caught_up().await;

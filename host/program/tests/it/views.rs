@@ -161,7 +161,7 @@ async fn grants_outlive_a_promotion() {
                  WHERE a.grantee <> g.relowner OR of_column IS NOT NULL ORDER BY 1, 2",
             )
             .await;
-        let grant = |row: &fantascope::database::Row| {
+        let grant = |row: &database::Row| {
             (row.get("grantee").unwrap(), row.get("privilege").unwrap(), row.get("passed_on").unwrap())
         };
         rows.iter().map(grant).collect()

@@ -276,7 +276,7 @@ async fn rows_that_know_of_lost_events_are_not_gone_on_with() {
             limits: events.limits.clone(),
             poll: Duration::from_millis(5),
         });
-        let digest = fantascope::guest::digest(b"any");
+        let digest = guest::digest(b"any");
         let id = projections.start(Arc::clone(&plugin.manifest), digest, sandboxed(plugin.clone())).await.unwrap();
         (store, projections, id)
     };
