@@ -59,18 +59,6 @@ impl Address {
         }
     }
 
-    /// User and password, as they are sent.
-    #[cfg(test)]
-    pub(crate) fn revealed(&self) -> String {
-        use sqlx::ConnectOptions as _;
-        let url = match self {
-            Self::Sqlite(_) => return String::new(),
-            Self::Postgres(options) => options.to_url_lossy(),
-            Self::MySql(options) => options.to_url_lossy(),
-        };
-        format!("{}:{}", url.username(), url.password().unwrap_or_default())
-    }
-
     /// Whether it is a file.
     #[must_use]
     pub fn is_file(&self) -> bool {

@@ -7,10 +7,10 @@ use super::deployments::code;
 use super::plan::{Plan, plan};
 use super::{Deployments, Fault, PluginInfo, PluginStatus, WhenRowsDiffer};
 use crate::catalogue::{self, Entry};
-use model::change::VersionId;
 use database::Database;
-use model::event::Position;
 use guest::{Admitted, Kind};
+use model::change::VersionId;
+use model::event::Position;
 use projection::{Code, Phase, Trial};
 use read_model::{Comparison, NewOperation, NewVersion, Promote, ReadModel, SeenFile, Source, VersionRecord};
 

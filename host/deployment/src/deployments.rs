@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::folder::Files;
 use super::{Fault, Membership, PluginList, Policy};
-use model::change::{Digest, VersionId};
 use guest::{Admitted, Kind, ProjectionPlugin, Sandbox};
+use model::change::{Digest, VersionId};
 use projection::{Code, Projections, sandboxed};
 use read_model::{ReadModel, VersionRecord};
 use store::Store;

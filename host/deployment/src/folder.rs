@@ -11,8 +11,8 @@ use super::deployments::FOLDER;
 use super::upcasters::upcaster;
 use super::{DeployOptions, Deployments, Fault, PluginInfo, PluginStatus};
 use crate::catalogue::{Change, Entry, Watch, reject_clashes, reject_superseded, reject_twins};
-use model::change::Digest;
 use guest::Admitted;
+use model::change::Digest;
 use read_model::{SeenFile, Source};
 
 /// How long is waited before something is tried again that was in the way, or away.

@@ -202,11 +202,11 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use model::change::{ColumnDefinition, ColumnType, Digest, Manifest, Subscription, TableDefinition};
-    use database::Database;
     use crate::{Foundation, Membership, Policy};
-    use model::event::Position;
+    use database::Database;
     use guest::{Sandbox, Settings};
+    use model::change::{ColumnDefinition, ColumnType, Digest, Manifest, Subscription, TableDefinition};
+    use model::event::Position;
     use model::limits::Limits;
     use read_model::{NewVersion, ReadModel};
     use store::Store;

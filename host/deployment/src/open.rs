@@ -6,8 +6,8 @@ use tokio::sync::mpsc;
 
 use super::deployments::code;
 use super::{Deployments, Fault, Membership, PluginList, Policy};
-use model::change::VersionId;
 use guest::{Kind, Sandbox};
+use model::change::VersionId;
 use model::limits::Limits;
 use projection::{Projections, Resources, Upcasters};
 use read_model::{ReadModel, State};

@@ -10,14 +10,14 @@ use uuid::Uuid;
 use super::deploy::{Deployed, deployed};
 use super::deployments::{FOLLOWING, those_there_are};
 use super::{Deployments, Fault, RebuildOptions, Wanted};
+use guest::{Admitted, Kind, UpcasterPlugin};
 use model::change::{Digest, Manifest, UpcasterManifest};
 use model::event::{Batch, Checkpoint, Position};
-use guest::{Admitted, Kind, UpcasterPlugin};
+use model::task::Panic;
+use projection::upcast::Poisoned;
 use projection::{UpcasterSet, UpcastersError};
 use read_model::NewOperation;
 use store::{Error as StoreError, Filter, Store};
-use model::task::Panic;
-use projection::upcast::Poisoned;
 
 /// Changes that are shown.
 const SAMPLES: usize = 5;

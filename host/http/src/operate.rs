@@ -12,8 +12,8 @@ use super::Problem;
 use super::body::{JsonBody, MaybeJson, Segments};
 use super::parameters::Parameters;
 use super::state::Shared;
-use model::change::VersionId;
 use deployment::{Affected, AsOf, Deployed, RebuildOptions, Verification, Wanted};
+use model::change::VersionId;
 use model::event::{Position, Timestamp};
 use read_model::Promote;
 

@@ -11,9 +11,9 @@ use super::operate::checked_workers;
 use super::parameters::Parameters;
 use super::state::Shared;
 use super::{Code, Problem};
-use model::change::Digest;
 use deployment::{DeployOptions, Deployed, PluginInfo, WhenRowsDiffer};
 use guest::digest;
+use model::change::Digest;
 use read_model::{Promote, Source};
 
 /// The longest name of a plugin file.

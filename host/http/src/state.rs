@@ -72,7 +72,7 @@ pub(super) mod tests {
     use guest::{Sandbox, Settings};
 
     /// A host in `folder`.
-    pub(in crate) async fn api(folder: &Path) -> Api {
+    pub(crate) async fn api(folder: &Path) -> Api {
         let url = format!("sqlite:{}/store.sqlite", folder.display());
         let (database, limits) = (Database::at(&url).await.expect("a database"), Limits::default());
         let store = Store::open(&database, &limits).await.expect("a store");

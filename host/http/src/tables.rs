@@ -13,8 +13,8 @@ use super::parameters::Parameters;
 use super::projections::{read_model_failed, those_there_are, unknown_projection};
 use super::state::{Api, Shared};
 use super::{Code, Problem};
-use model::change::{TableDefinition, VersionId};
 use deployment::Wanted;
+use model::change::{TableDefinition, VersionId};
 use read_model::{Condition, Query, QueryFault};
 
 /// Rows of a page, if the caller does not say how many.

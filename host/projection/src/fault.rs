@@ -3,9 +3,9 @@
 use super::Problem;
 use super::pages::Error as PageError;
 use model::event::Timestamp;
+use model::task::Panic;
 use read_model::Error as ReadModelError;
 use store::Error as StoreError;
-use model::task::Panic;
 
 /// What keeps projections from going on, and may be over later.
 #[derive(Debug, thiserror::Error)]

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use guest::{Fault, Fold, LogLine, ProjectionPlugin, Thread};
 use model::change::{Changes, Keys, Rows};
 use model::event::Batch;
-use guest::{Fault, Fold, LogLine, ProjectionPlugin, Thread};
 use model::task::Panic;
 
 /// Starts instances. What it starts is a guest in its sandbox; benchmarks start the

@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::instance::{Instance, Start};
+use guest::Fault;
 use model::change::{Digest, Manifest};
 use model::event::Checkpoint;
-use guest::Fault;
-use read_model::{Error, NewOperation};
 use model::task::Panic;
+use read_model::{Error, NewOperation};
 
 /// What folds the events of a version. Cheap to clone.
 #[derive(Clone)]

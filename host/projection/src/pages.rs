@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::upcasters::{UpcasterSet, Upcasters};
-use model::event::{Batch, Checkpoint, Position};
-use store::{Error as StoreError, Lineage, Store};
-use model::task::Panic;
 use crate::upcast::{Current, Poisoned};
+use model::event::{Batch, Checkpoint, Position};
+use model::task::Panic;
+use store::{Error as StoreError, Lineage, Store};
 
 /// How long the first of several readers waits at a page for those behind it. One that
 /// is slower than that is left behind, and reads on its own.

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::recent::{Known, Recent};
-use model::change::{Column, Keys, Rows, TableDefinition, VersionId};
 use guest::Fault;
+use model::change::{Column, Keys, Rows, TableDefinition, VersionId};
 use model::limits::Limits;
 use read_model::{Error, ReadModel, TableChanges};
 

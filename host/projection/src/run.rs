@@ -19,14 +19,14 @@ use super::rows::{Hashes, RowSource};
 use super::status::{Doing, Phase, Problem};
 use super::throttle::Throttle;
 use super::writer::Commits;
-use model::change::{Cells, Changes, Keys, Manifest, VersionId};
-use database::Outage;
-use model::event::{Batch, Checkpoint, Position, Timestamp, number_of};
-use guest::Fault;
-use model::limits::Limits;
-use read_model::{Commit, Error as ReadModelError, Fits, Prepared, ReadModel, TableChanges};
 use crate::route::{Partition, route};
+use database::Outage;
+use guest::Fault;
+use model::change::{Cells, Changes, Keys, Manifest, VersionId};
+use model::event::{Batch, Checkpoint, Position, Timestamp, number_of};
+use model::limits::Limits;
 use model::task::Panic;
+use read_model::{Commit, Error as ReadModelError, Fits, Prepared, ReadModel, TableChanges};
 
 /// A checkpoint that no row goes with is written this late at the most: a projection
 /// that wants few of the events need not write for each of the others.

@@ -5,11 +5,11 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::upcast::{Chain, Clash, Current, Refused, Steps, Upcast};
+use guest::{Fault, GuestUpcaster, Thread, UpcasterPlugin};
 use model::change::{Digest, Upcasted, UpcasterManifest};
 use model::event::{Batch, Position};
-use guest::{Fault, GuestUpcaster, Thread, UpcasterPlugin};
 use model::task::Panic;
-use crate::upcast::{Chain, Clash, Current, Refused, Steps, Upcast};
 
 /// All sets of upcasters that are in use. Cheap to clone; what is installed in one
 /// clone is there for all.

@@ -21,13 +21,13 @@ use super::standing::{Rest, Standing};
 use super::status::{Phase, Problem};
 use super::throttle::Throttle;
 use super::writer::Commits;
-use model::change::VersionId;
+use crate::route::Partition;
 use database::Outage;
+use model::change::VersionId;
 use model::event::{Position, number_of};
 use model::limits::Limits;
-use read_model::{Error, Prepared, ReadModel, State, VersionRecord};
-use crate::route::Partition;
 use model::task::{Panic, Tasks};
+use read_model::{Error, Prepared, ReadModel, State, VersionRecord};
 
 /// How long is waited for other hosts, before it is looked again how far they have come.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);

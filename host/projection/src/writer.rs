@@ -14,8 +14,8 @@ use super::board::Board;
 use model::change::VersionId;
 use model::event::number_of;
 use model::limits::Limits;
-use read_model::{Commit, Error, Writer};
 use model::task::Panic;
+use read_model::{Commit, Error, Writer};
 
 /// What waits to be written is counted in pieces of so many bytes.
 const PIECE_BYTES: usize = 1 << 10;
@@ -224,11 +224,11 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use database::{Database, Durability};
     use model::change::{
         Cells, Changes, Column, ColumnDefinition, ColumnType, Digest, Keys, Manifest, Operation, Subscription,
         TableDefinition,
     };
-    use database::{Database, Durability};
     use model::event::{Checkpoint, Position};
     use read_model::{ReadModel, TableChanges};
 

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use super::bulk::TableWriter;
 use super::merge::Merged;
 use super::{Error, Prepared, ReadModel};
-use model::change::{Changes, Column, Keys, Operation, TableDefinition};
 use database::{Database, Durability, Session, query};
+use model::change::{Changes, Column, Keys, Operation, TableDefinition};
 use model::event::{Checkpoint, Position, Timestamp};
 
 /// Whose checkpoint it is, and where the last commit has put it: a server that was killed may

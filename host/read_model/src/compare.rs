@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 
 use super::pair::{Half, KINDS, Pair, find, lacking};
 use super::{Error, ReadModel};
-use model::change::{TableDefinition, VersionId};
 use database::{Session as _, Transaction, query};
+use model::change::{TableDefinition, VersionId};
 use model::event::Position;
 
 /// The read models as they stood when it was taken, whatever is committed since. It

@@ -1,8 +1,8 @@
 //! The SQL that makes tables and views. All dynamic identifiers go through `quote`.
 
 use super::Error;
-use model::change::{ColumnType, Name, TableDefinition, VersionId};
 use database::{Dialect, Flavour, quote};
+use model::change::{ColumnType, Name, TableDefinition, VersionId};
 use model::event::Position;
 
 /// Bytes of a key that InnoDB can index, and those that a character may take.

@@ -4,8 +4,8 @@
 use super::ReadModel;
 use super::commit::TableChanges;
 use super::ddl::{MYSQL_DIGITS, indexed_length};
-use model::change::{Cells, Column, ColumnDefinition, ColumnType, Keys, Operation, TableDefinition};
 use database::{Database, Dialect};
+use model::change::{Cells, Column, ColumnDefinition, ColumnType, Keys, Operation, TableDefinition};
 use model::event::Timestamp;
 
 /// The first instants of the years 4714 BC and 1, where the times of PostgreSQL and MySQL begin,

@@ -15,8 +15,8 @@ use super::record::{checkpoint_of, id_of};
 use super::versions::Prepared;
 use super::writing::CHANGES;
 use super::{Error, ReadModel, Trouble};
-use model::change::{Digest, VersionId};
 use database::{Dialect, Durability, Row, Session, query};
+use model::change::{Digest, VersionId};
 use model::event::{Position, Timestamp};
 
 /// How long is waited before listening anew, after the connection was lost.

@@ -6,8 +6,8 @@ use tokio::task::JoinSet;
 use super::ddl::{Index, create_indexes};
 use super::refused::reason;
 use super::{Error, ReadModel};
-use model::change::{TableDefinition, VersionId};
 use database::{Database, Dialect, Durability, Session, is_data, query};
+use model::change::{TableDefinition, VersionId};
 use model::task::Panic;
 
 /// Indexes that are made at once on PostgreSQL: several of the server's processes may sort for an

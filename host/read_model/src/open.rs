@@ -7,10 +7,8 @@ use uuid::Uuid;
 
 use super::fits::Misfit;
 use super::refused::reason;
+use database::{Concern, Database, Dialect, Error as DatabaseError, Tables, is_data, is_lost, is_unwritable, query};
 use model::change::{Name, VersionId};
-use database::{
-    Concern, Database, Dialect, Error as DatabaseError, Tables, is_data, is_lost, is_unwritable, query,
-};
 use model::task::Panic;
 
 macro_rules! migration {

@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 use super::plugins::remember;
 use super::writing::Writing;
 use super::{Error, ReadModel, SeenFile};
-use model::change::{Digest, VersionId};
 use database::{Row, Session, query};
+use model::change::{Digest, VersionId};
 use model::event::{Position, Timestamp};
 
 /// How an operation ended.

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 use super::bulk::cells::{expressions, objects};
 use super::compare::RowDifference;
 use super::ddl::{names, physical_table};
-use model::change::{ColumnDefinition, ColumnType, Name, TableDefinition, VersionId};
 use database::{Dialect, Row, quote};
+use model::change::{ColumnDefinition, ColumnType, Name, TableDefinition, VersionId};
 
 /// How a row is not the same on both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

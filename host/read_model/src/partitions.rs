@@ -5,8 +5,8 @@ use super::operations::note;
 use super::record::standing;
 use super::versions::{insert_checkpoint, update};
 use super::{Error, NewOperation, Outcome, ReadModel};
-use model::change::VersionId;
 use database::query;
+use model::change::VersionId;
 use model::event::{Checkpoint, Timestamp};
 
 impl ReadModel {

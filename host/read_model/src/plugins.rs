@@ -8,8 +8,8 @@ use super::operations::note;
 use super::record::{record, records};
 use super::writing::Writing;
 use super::{Error, NewOperation, Outcome, ReadModel, VersionRecord};
-use model::change::{Digest, VersionId};
 use database::{Row, Session, query};
+use model::change::{Digest, VersionId};
 use model::event::{Position, Timestamp};
 
 /// In microseconds.

@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::bulk::cells::{expressions, objects};
 use super::ddl::{names, physical_table};
 use super::{Error, ReadModel};
-use model::change::{ColumnDefinition, ColumnType, TableDefinition, VersionId, is_decimal};
 use database::{Dialect, Query as Statement, Value as Bound, date_time, query as statement, quote};
+use model::change::{ColumnDefinition, ColumnType, TableDefinition, VersionId, is_decimal};
 use model::event::Timestamp;
 
 /// A column that must have a value, as text.

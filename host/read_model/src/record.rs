@@ -5,8 +5,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Error;
-use model::change::{Digest, Name, TableDefinition, VersionId};
 use database::{Row, Session, query};
+use model::change::{Digest, Name, TableDefinition, VersionId};
 use model::event::{Checkpoint, Position, Timestamp};
 
 /// How far the life of a version has come.

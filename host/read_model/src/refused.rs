@@ -5,8 +5,8 @@ use super::ddl::{index_name, physical_table};
 use super::fits::{Misfit, place};
 use super::merge::Merged;
 use super::{Error, Writer};
-use model::change::Name;
 use database::{Durability, is_data};
+use model::change::Name;
 
 /// Of so many rows at the most the one that is refused is looked for.
 const ROWS_MAX: usize = 256;

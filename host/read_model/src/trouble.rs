@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::writing::CHANGES;
 use super::{Error, ReadModel};
-use model::change::VersionId;
 use database::{Durability, query};
+use model::change::VersionId;
 use model::event::{Position, Timestamp};
 
 /// The longest message that is recorded, in characters.

@@ -11,8 +11,8 @@ use super::record::{record, records, standing};
 use super::views::{is_taken, refuse_taken};
 use super::writing::Writing;
 use super::{Error, NewOperation, Outcome, Promote, ReadModel, State};
-use model::change::{Digest, Manifest, Name, TableDefinition, VersionId};
 use database::{Durability, Session, Value, query, quote};
+use model::change::{Digest, Manifest, Name, TableDefinition, VersionId};
 use model::event::{Checkpoint, Position, Timestamp};
 
 /// A partition of a version that is ready to be folded.

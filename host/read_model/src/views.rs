@@ -11,8 +11,8 @@ use super::record::{record, records};
 use super::versions::{live_version, point_live};
 use super::writing::Writing;
 use super::{Error, ReadModel, State};
-use model::change::{Name, TableDefinition, VersionId};
 use database::{Durability, Session, is_passing, query, quote};
+use model::change::{Name, TableDefinition, VersionId};
 
 /// SQLSTATE of PostgreSQL: other objects are made of this one.
 const DEPENDED_ON: &str = "2BP01";

@@ -108,9 +108,7 @@ impl Appender {
     async fn commit(&mut self, mut requests: Vec<Request>) {
         match self.write(&mut requests).await {
             Ok(written) => self.answer(requests, written),
-            Err(failure)
-                if requests.len() == 1 || matches!(failure.cause(), Cause::Away | Cause::Replaced) =>
-            {
+            Err(failure) if requests.len() == 1 || matches!(failure.cause(), Cause::Away | Cause::Replaced) => {
                 self.fail(requests, &failure);
             }
             Err(_) => {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::scan::{Rejected, Unusable};
 use super::watch::WatchSettings;
-use model::change::Digest;
 use guest::{Refusal, digest};
+use model::change::Digest;
 
 /// How many times `settle` a file waits for others that keep changing.
 const PATIENCE: u32 = 4;

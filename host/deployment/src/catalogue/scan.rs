@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use model::change::{Digest, UpcasterManifest};
 use guest::{Admitted, Kind, Refusal, Sandbox, UpcasterPlugin, digest};
+use model::change::{Digest, UpcasterManifest};
 use projection::upcast::{Clash, Steps};
 
 /// Names of projections that would meet the host's own tables, or the database's.

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use deployment::catalogue::{Watch, WatchSettings};
 use crate::config::{Config, DatabaseSettings};
 use database::{Database, Error as DatabaseError};
+use deployment::catalogue::{Watch, WatchSettings};
 use deployment::{Deployments, Foundation, PluginList};
-use model::event::Position;
 use guest::{Sandbox, Settings};
+use model::event::Position;
 use projection::{Projections, Status};
 use read_model::ReadModel;
 use store::Store;

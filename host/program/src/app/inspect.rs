@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::host::sandbox_in;
-use deployment::catalogue::admit;
-use model::change::TableDefinition;
 use crate::config::Config;
+use deployment::catalogue::admit;
 use guest::Kind;
+use model::change::TableDefinition;
 
 /// What a plugin file declares.
 #[derive(Debug, Serialize)]

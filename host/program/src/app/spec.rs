@@ -11,11 +11,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::host::sandbox;
-use deployment::catalogue::admit;
-use model::change::{Column, Keys, Operation, Rows, TableDefinition};
 use crate::config::Config;
-use model::event::{Batch, EventType, StoredEvent, objects};
+use deployment::catalogue::admit;
 use guest::{Fault, Fold as _, GuestProjection, Kind};
+use model::change::{Column, Keys, Operation, Rows, TableDefinition};
+use model::event::{Batch, EventType, StoredEvent, objects};
 
 #[derive(Deserialize)]
 struct Given {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use model::change::Name;
 use deployment::Wanted;
+use model::change::Name;
 use model::event::Timestamp;
 
 /// A projection host for event-sourced systems.

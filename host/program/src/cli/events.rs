@@ -10,8 +10,8 @@ use super::arguments::{Events, Filter};
 use super::client::Client;
 use super::output::Output;
 use super::{human, sse};
-use model::event::{StoredEvent, Timestamp};
 use http::EventPage;
+use model::event::{StoredEvent, Timestamp};
 
 /// Characters of a payload in a table.
 const DATA_WIDTH: usize = 60;

@@ -5,9 +5,9 @@ use comfy_table::{Cell, Color};
 use super::client::Client;
 use super::human;
 use super::output::Output;
+use http::OperationPage;
 use model::change::{Label, Name};
 use model::event::Timestamp;
-use http::OperationPage;
 use read_model::{Operation, Outcome};
 
 pub(super) fn list(subject: Option<&Name>, limit: usize, client: &Client, output: Output) -> anyhow::Result<()> {

@@ -12,10 +12,10 @@ use super::human::{self, count};
 use super::output::Output;
 use super::plugins::value_name;
 use super::wait;
-use model::change::{Label, Name};
 use deployment::{Verification, Wanted};
-use model::event::Timestamp;
 use http::{Operated, StoreStatus, UpcasterRebuild};
+use model::change::{Label, Name};
+use model::event::Timestamp;
 use projection::{Phase, Status};
 use read_model::Promote;
 

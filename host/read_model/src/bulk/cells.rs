@@ -6,11 +6,11 @@ use sqlx::postgres::{PgRow, PgValueRef};
 use sqlx::{Row as _, ValueRef as _};
 use time::PrimitiveDateTime;
 
-use model::change::{Cells, Column, ColumnDefinition, ColumnType};
 use database::{Dialect, PgInstant, Row, micros, quote};
+use model::change::{Cells, Column, ColumnDefinition, ColumnType};
 
 /// The expressions of `columns` of table or alias `of`, as they are decoded here.
-pub(in crate) fn expressions(dialect: Dialect, of: &str, columns: &[ColumnDefinition]) -> Vec<String> {
+pub(crate) fn expressions(dialect: Dialect, of: &str, columns: &[ColumnDefinition]) -> Vec<String> {
     let expression = |column: &ColumnDefinition| {
         let name = format!("{of}.{}", quote(column.name.as_str()));
         match (dialect, column.of_type) {
@@ -56,7 +56,7 @@ fn push(column: &mut Column, of_type: ColumnType, row: &Row, index: usize) -> sq
 }
 
 /// Rows as people read them, with `columns` from place `first` on.
-pub(in crate) fn objects(
+pub(crate) fn objects(
     columns: &[ColumnDefinition],
     rows: &[Row],
     first: usize,

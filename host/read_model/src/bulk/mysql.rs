@@ -7,11 +7,11 @@ use time::PrimitiveDateTime;
 
 use super::cells::{expressions, push_mysql};
 use super::statements::{Statements, keys_as_json};
-use model::change::{Cells, Column, ColumnType, Keys, TableDefinition, VersionId};
-use database::{Database, Dialect, Flavour, date_time, pieces_within, quote};
 use crate::ddl::physical_table;
 use crate::fits::{CELL_BYTES, STATEMENT_BYTES};
 use crate::merge::{Merged, Row};
+use database::{Database, Dialect, Flavour, date_time, pieces_within, quote};
+use model::change::{Cells, Column, ColumnType, Keys, TableDefinition, VersionId};
 
 /// Values that one statement binds at the most; the server takes 65,535.
 const VALUES_PER_STATEMENT: usize = 16_000;

@@ -3,8 +3,8 @@
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
 
-use model::change::{Cells, Column, ColumnDefinition, ColumnType};
 use database::quote;
+use model::change::{Cells, Column, ColumnDefinition, ColumnType};
 
 /// The SQL expressions of `columns` of table or alias `of`, as `decode` expects them.
 pub(super) fn expressions(of: &str, columns: &[ColumnDefinition]) -> Vec<String> {

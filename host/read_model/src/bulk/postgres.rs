@@ -7,10 +7,10 @@ use sqlx::postgres::{PgArgumentBuffer, PgCopyIn, PgTypeInfo};
 use sqlx::{AssertSqlSafe, Encode, PgConnection, Postgres, Row as _, Type};
 
 use super::cells::push_postgres;
-use model::change::{Cells, Column, ColumnDefinition, ColumnType, Keys, TableDefinition, VersionId};
-use database::{Dialect, PgInstant, quote};
 use crate::ddl::{names, physical_table};
 use crate::merge::{Merged, Place, Row};
+use database::{Dialect, PgInstant, quote};
+use model::change::{Cells, Column, ColumnDefinition, ColumnType, Keys, TableDefinition, VersionId};
 
 /// So many new rows are copied in at the least; fewer are inserted.
 const COPIED_ROWS_MIN: usize = 128;
@@ -23,7 +23,7 @@ const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
 /// Statements of one table.
 #[derive(Debug)]
-pub(in crate) struct Statements {
+pub(crate) struct Statements {
     put: String,
     /// For rows that are certainly new; none for a table with decimals, whose binary form is
     /// not known here.

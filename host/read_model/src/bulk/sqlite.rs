@@ -6,10 +6,10 @@ use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
 
 use super::packed::{decode, expressions};
 use super::statements::{Statements, keys_as_json};
-use model::change::{Cells, Column, Keys, TableDefinition, VersionId};
-use database::{pieces, quote};
 use crate::ddl::physical_table;
 use crate::merge::{Merged, Row};
+use database::{pieces, quote};
+use model::change::{Cells, Column, Keys, TableDefinition, VersionId};
 
 /// Values that one statement binds at the most; SQLite takes 32,766.
 const VALUES_PER_STATEMENT: usize = 2_000;

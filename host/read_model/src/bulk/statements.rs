@@ -1,13 +1,13 @@
 //! Statements over many rows, whose values stand in them one after the other: for databases that
 //! take no arrays.
 
-use model::change::{Cells, Column, ColumnDefinition, ColumnType, Keys, TableDefinition, VersionId};
-use database::{Dialect, quote};
 use crate::ddl::{names, physical_table};
+use database::{Dialect, quote};
+use model::change::{Cells, Column, ColumnDefinition, ColumnType, Keys, TableDefinition, VersionId};
 
 /// Statements of one table that do not depend on the batch.
 #[derive(Debug)]
-pub(in crate) struct Statements {
+pub(crate) struct Statements {
     insert: String,
     row: String,
     on_conflict: String,

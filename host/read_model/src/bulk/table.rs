@@ -2,16 +2,16 @@
 
 use super::statements::Statements;
 use super::{mysql, postgres, sqlite};
-use model::change::{Keys, Rows, TableDefinition, VersionId};
-use database::{Database, Dialect, Link, Session};
 use crate::fits::STATEMENT_BYTES;
 use crate::merge::Merged;
+use database::{Database, Dialect, Link, Session};
+use model::change::{Keys, Rows, TableDefinition, VersionId};
 
 /// What writes the rows of one table.
 #[derive(Debug)]
-pub(in crate) struct TableWriter {
-    pub(in crate) table: TableDefinition,
-    pub(in crate) id: VersionId,
+pub(crate) struct TableWriter {
+    pub(crate) table: TableDefinition,
+    pub(crate) id: VersionId,
     statements: InDialect,
 }
 
@@ -24,7 +24,7 @@ enum InDialect {
 }
 
 impl TableWriter {
-    pub(in crate) fn new(database: &Database, id: &VersionId, table: &TableDefinition) -> Self {
+    pub(crate) fn new(database: &Database, id: &VersionId, table: &TableDefinition) -> Self {
         let bytes_max = database.statement_bytes_max().saturating_sub(STATEMENT_BYTES);
         let statements = match database.dialect() {
             Dialect::Sqlite => InDialect::Sqlite(Statements::new(Dialect::Sqlite, id, table, bytes_max)),
@@ -35,11 +35,7 @@ impl TableWriter {
     }
 
     /// Writes what changed, in the caller's transaction.
-    pub(in crate) async fn write(
-        &self,
-        session: &mut dyn Session,
-        merged: &Merged<'_>,
-    ) -> sqlx::Result<()> {
+    pub(crate) async fn write(&self, session: &mut dyn Session, merged: &Merged<'_>) -> sqlx::Result<()> {
         let written = match (&self.statements, session.link()) {
             (InDialect::Sqlite(statements), Link::Sqlite(connection)) => {
                 sqlite::put(connection, statements, merged).await?;
@@ -61,7 +57,7 @@ impl TableWriter {
 }
 
 /// Those of the rows with `keys` that exist.
-pub(in crate) async fn read(
+pub(crate) async fn read(
     database: &Database,
     id: &VersionId,
     table: &TableDefinition,
