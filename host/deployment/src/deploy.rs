@@ -3,19 +3,14 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::build::deployed;
 use super::deployments::code;
 use super::plan::{Plan, plan};
-use super::{Deployments, Fault, PluginInfo, PluginStatus, WhenRowsDiffer};
+use super::{Deployments, Fault, PluginInfo, PluginStatus, SampleReport, WhenRowsDiffer};
 use crate::catalogue::{self, Entry};
-use database::Database;
 use guest::{Admitted, Kind};
-use model::change::VersionId;
-use model::event::Position;
-use projection::{Code, Phase, Trial};
-use read_model::{Comparison, NewOperation, NewVersion, Promote, ReadModel, SeenFile, Source, VersionRecord};
-
-/// Rows that differ and are shown, per table.
-pub(super) const SAMPLES: usize = 10;
+use projection::Code;
+use read_model::{NewOperation, Promote, SeenFile, Source, VersionRecord};
 
 /// What a caller wants otherwise than the policy of the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,16 +38,6 @@ pub struct Deployed {
     pub upcaster: Option<super::UpcasterTrial>,
     /// What to know or do next, for people.
     pub advice: Vec<String>,
-}
-
-/// What came of folding the beginning of the history twice.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct SampleReport {
-    /// The events up to this position were folded.
-    pub up_to: Position,
-    /// Whether all rows were the same.
-    pub same: bool,
-    pub comparison: Comparison,
 }
 
 impl Deployments {
@@ -179,37 +164,6 @@ impl Deployments {
         }
     }
 
-    /// Makes a version, or a new generation of one, and starts to fold the history.
-    pub(super) async fn build(
-        &self,
-        code: Code,
-        promote: Promote,
-        workers: Option<u32>,
-        as_of: Option<Position>,
-        operation: NewOperation,
-    ) -> Result<Deployed, Fault> {
-        let partitioned = code.manifest.is_partitioned_by_aggregate();
-        if let Some(workers) = workers.filter(|&workers| workers > 1 && !partitioned) {
-            return Err(Fault::Invalid { reason: whole(&code, workers) });
-        }
-        let workers = if partitioned { workers.unwrap_or(self.policy.workers) } else { 1 };
-        let until = self.store.refresh_head().await?;
-        let new = NewVersion {
-            digest: code.digest,
-            promote,
-            until,
-            as_of,
-            partitions: workers.max(1),
-            upcasters: self.projections.upcasters().latest(),
-        };
-        let operation = NewOperation { position: Some(as_of.unwrap_or(until)), ..operation };
-        let (id, operation) = self.read_model.create(&code.manifest, &new, operation).await?;
-        let record = self.read_model.version(&id).await?;
-        self.projections.run(&record, code);
-        tracing::info!(projection = %id, "is being built, from {} to position {}", Position::START, as_of.unwrap_or(until));
-        Ok(deployed("building", Some(&id), Some(operation)))
-    }
-
     async fn swap(
         &self,
         version: &VersionRecord,
@@ -261,72 +215,6 @@ impl Deployments {
         Ok(deployed)
     }
 
-    /// Folds the beginning of the history with the code of `version` and with `code`;
-    /// or says why that tells nothing.
-    async fn try_beside(&self, version: &VersionRecord, code: &Code) -> Result<Result<SampleReport, String>, Fault> {
-        // It may fold on meanwhile, so how far it has come is no bound.
-        let until = self.sample_end(self.store.head_with_appended().await);
-        if until == Position::START {
-            let reason =
-                if self.policy.sample_events == 0 { "deploy.sample_events is 0" } else { "there are no events yet" };
-            return Ok(Err(format!("{reason}, so rows were not compared")));
-        }
-        let status = self.projections.board().status(&version.id, self.store.head());
-        if let Some(status) = status.filter(|status| status.phase == Phase::Failed) {
-            return Ok(Err(format!("it had stopped after position {}, and goes on there", status.position)));
-        }
-        let old = match self.code_of(version).await {
-            Ok(old) => old,
-            Err(Fault::BytesMissing { .. }) => {
-                return Ok(Err("the bytes that ran before are not kept, so rows were not compared".to_owned()));
-            }
-            Err(Fault::Plugin { reason, .. }) => {
-                return Ok(Err(format!(
-                    "this host does not run the bytes that ran before, so rows were not compared: {reason}"
-                )));
-            }
-            Err(fault) => return Err(fault),
-        };
-        match self.fold_twice(old, code.clone(), until).await? {
-            Ok(report) => Ok(Ok(report)),
-            Err((first, None)) => {
-                Ok(Err(format!("the code that ran before fails on the sample, so rows were not compared: {first}")))
-            }
-            Err((_, Some(second))) => Err(Fault::TrialFailed { reason: second }),
-        }
-    }
-
-    /// Where the sample of the history ends.
-    pub(super) fn sample_end(&self, folded: Position) -> Position {
-        Position(self.policy.sample_events).min(folded)
-    }
-
-    /// Folds the events up to `until` with both, and compares the rows. If one fails: why
-    /// the second one does, or, if only the first does, why that.
-    pub(super) async fn fold_twice(
-        &self,
-        one: Code,
-        other: Code,
-        until: Position,
-    ) -> Result<Result<SampleReport, (String, Option<String>)>, Fault> {
-        let folder = private_folder().map_err(|fault| Fault::Internal(format!("no folder for a trial: {fault}")))?;
-        let scratch = scratch(folder.path()).await?;
-        let tables = (one.manifest.tables.clone(), other.manifest.tables.clone());
-        let first = self.projections.try_out(one, until, &scratch).await?;
-        let second = match self.projections.try_out(other, until, &scratch).await? {
-            Trial::Folded(id) => id,
-            Trial::Failed(problem) => return Ok(Err((String::new(), Some(problem.message)))),
-        };
-        let first = match first {
-            Trial::Folded(id) => id,
-            Trial::Failed(problem) => return Ok(Err((problem.message, None))),
-        };
-        let mut snapshot = scratch.snapshot().await?;
-        let comparison =
-            snapshot.compare((&first, tables.0.as_slice()), (&second, tables.1.as_slice()), SAMPLES).await?;
-        Ok(Ok(SampleReport { up_to: until, same: comparison.holds(), comparison }))
-    }
-
     /// Other files that claim to be the plugin that was deployed just now are out of date.
     pub(super) fn supersede(&self, deployed: &PluginInfo) {
         for mut other in self.plugins.get() {
@@ -343,41 +231,6 @@ impl Deployments {
     }
 }
 
-/// A folder for this user alone: it is to hold rows made of real events.
-fn private_folder() -> std::io::Result<tempfile::TempDir> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
-    builder.tempdir()
-}
-
-/// Read models to throw away, in `folder`.
-async fn scratch(folder: &std::path::Path) -> Result<ReadModel, Fault> {
-    let url = format!("sqlite:{}", folder.join("trial.sqlite").display());
-    // The future of sqlx's migrator is not `Send` for every lifetime, so it stays on one thread.
-    let runtime = tokio::runtime::Handle::current();
-    let opening = tokio::task::spawn_blocking(move || {
-        runtime.block_on(async { ReadModel::open(&Database::at(&url).await?).await })
-    });
-    let opened = opening.await.map_err(|fault| Fault::Internal(fault.to_string()))?;
-    opened.map_err(|fault: database::Error| Fault::Internal(format!("no tables for a trial: {fault}")))
-}
-
-fn whole(code: &Code, workers: u32) -> String {
-    let tables: Vec<&str> = code
-        .manifest
-        .tables
-        .iter()
-        .filter(|table| !table.keyed_by_aggregate)
-        .map(|table| table.name.as_str())
-        .collect();
-    format!(
-        "{} can't be folded in {workers} partitions: rows of `{}` are not keyed by the aggregate's id, so events of several aggregates may touch the same one",
-        code.manifest.name,
-        tables.join("`, `")
-    )
-}
-
 /// A file that holds another plugin than before: the one before runs on.
 fn renamed(before: Option<&PluginInfo>, now: &PluginInfo) -> Option<String> {
     let before = before.filter(|before| before.status != PluginStatus::Refused)?;
@@ -389,17 +242,4 @@ fn renamed(before: Option<&PluginInfo>, now: &PluginInfo) -> Option<String> {
     );
     tracing::warn!("{advice}");
     Some(advice)
-}
-
-pub(super) fn deployed(outcome: &str, id: Option<&VersionId>, operation: Option<i64>) -> Deployed {
-    Deployed {
-        plugin: PluginInfo::default(),
-        outcome: outcome.to_owned(),
-        version: id.map(|id| id.label().to_string()),
-        operation,
-        pause_ms: None,
-        sample: None,
-        upcaster: None,
-        advice: Vec::new(),
-    }
 }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::deploy::{Deployed, deployed};
+use super::Deployed;
+use super::build::deployed;
 use super::deployments::{FOLLOWING, those_there_are};
 use super::{Deployments, Fault, RebuildOptions, Wanted};
 use guest::{Admitted, Kind, UpcasterPlugin};

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::deploy::SAMPLES;
 use super::plan::next_live;
+use super::trial::SAMPLES;
 use super::{Deployments, Fault, SampleReport, Wanted};
 use model::change::VersionId;
 use model::event::Position;

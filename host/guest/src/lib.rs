@@ -5,9 +5,9 @@
 mod admission;
 mod bindings;
 mod cache;
+mod call_limits;
 mod convert;
 mod fault;
-mod instance;
 mod projection;
 mod sandbox;
 mod state;

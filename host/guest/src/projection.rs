@@ -3,8 +3,8 @@
 use super::bindings::projection_plugin::exports::fantascope::plugin::projection as wit;
 use super::bindings::projection_plugin::fantascope::plugin::types;
 use super::bindings::projection_plugin::{ProjectionPlugin, ProjectionPluginPre};
+use super::call_limits::Cell;
 use super::convert::{borrow_columns, borrow_events, own_changes, own_keys, own_manifest};
-use super::instance::Cell;
 use super::state::{LogLine, State};
 use super::{Fault, Sandbox};
 use model::change::{Changes, Keys, Manifest, Rows, TableDefinition};

@@ -1,8 +1,8 @@
 //! An upcaster in its sandbox.
 
 use super::bindings::upcaster_plugin::{UpcasterPlugin, UpcasterPluginPre};
+use super::call_limits::Cell;
 use super::convert::{own_event_type, own_events, own_upcaster_manifest};
-use super::instance::Cell;
 use super::state::{LogLine, State};
 use super::{Fault, Sandbox};
 use model::change::{Upcasted, UpcasterManifest};

@@ -6,8 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use super::parts::{Part, Parts};
+use super::phase::Phase;
 use super::run::problem_of;
-use super::status::{Doing, PartitionStatus, Phase, Problem, Status};
+use super::status::{Doing, PartitionStatus, Problem, Status};
 use model::change::{Digest, Manifest, TableDefinition, VersionId};
 use model::event::{Position, Timestamp};
 use read_model::{Look, Promote, State, Trouble, Unit, VersionRecord};

@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-use super::status::Phase;
+use super::phase::Phase;
 
 /// How long it waits before it runs again: first and last, doubling in between.
 const RETRY_FIRST: Duration = Duration::from_millis(250);

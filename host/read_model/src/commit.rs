@@ -136,13 +136,13 @@ impl Writer {
         let merged: Vec<Merged<'_>> = (0..self.tables.len()).map(|table| Merged::of(commits, table)).collect();
         let mut transaction = self.database.begin(Durability::Normal).await?;
         #[cfg(feature = "fault-injection")]
-        if super::fault::commits_apart() {
+        if super::fault_injection::commits_apart() {
             // The broken variant that the crash tests must catch: rows first, checkpoint later.
             for (table, merged) in self.tables.iter().zip(&merged) {
                 table.write(&mut transaction, merged).await?;
             }
             transaction.commit().await?;
-            super::fault::pause_between().await;
+            super::fault_injection::pause_between().await;
             transaction = self.database.begin(Durability::Normal).await?;
             self.move_checkpoint(&mut transaction, &checkpoint).await?;
             transaction.commit().await?;
@@ -172,7 +172,8 @@ impl Writer {
             None => "",
         };
         #[cfg(feature = "fault-injection")]
-        let fence = if super::fault::is_unfenced() { "epoch >= ? AND position >= 0 * ? AND ? <> ''" } else { FENCE };
+        let fence =
+            if super::fault_injection::is_unfenced() { "epoch >= ? AND position >= 0 * ? AND ? <> ''" } else { FENCE };
         #[cfg(not(feature = "fault-injection"))]
         let fence = FENCE;
         let move_it = query(format!(

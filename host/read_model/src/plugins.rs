@@ -5,11 +5,10 @@ use uuid::Uuid;
 use super::fits::STATEMENT_BYTES;
 use super::hosts::{fence_others, last_events_beyond};
 use super::operations::note;
-use super::record::{record, records};
 use super::writing::Writing;
-use super::{Error, NewOperation, Outcome, ReadModel, VersionRecord};
+use super::{Error, NewOperation, Outcome, ReadModel};
 use database::{Row, Session, query};
-use model::change::{Digest, VersionId};
+use model::change::Digest;
 use model::event::{Position, Timestamp};
 
 /// In microseconds.
@@ -186,33 +185,6 @@ impl ReadModel {
     pub async fn upcaster_sets(&self) -> Result<Vec<UpcasterSet>, Error> {
         let mut connection = self.database.read().await?;
         sets(&mut connection).await
-    }
-
-    /// Every version that is not retired, by name, version and generation.
-    ///
-    /// # Errors
-    /// If the database can't be read.
-    pub async fn versions(&self) -> Result<Vec<VersionRecord>, Error> {
-        let mut connection = self.database.read().await?;
-        records(&mut connection, "WHERE v.state <> ?", "retired").await
-    }
-
-    /// The version `id`.
-    ///
-    /// # Errors
-    /// [`Error::UnknownVersion`] if it was never built.
-    pub async fn version(&self, id: &VersionId) -> Result<VersionRecord, Error> {
-        let mut connection = self.database.read().await?;
-        record(&mut connection, id).await
-    }
-
-    /// Every version of one projection that was ever built.
-    ///
-    /// # Errors
-    /// If the database can't be read.
-    pub async fn versions_of(&self, projection: &str) -> Result<Vec<VersionRecord>, Error> {
-        let mut connection = self.database.read().await?;
-        records(&mut connection, "WHERE v.projection = ?", projection).await
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Error;
+use super::{Error, ReadModel};
 use database::{Row, Session, query};
 use model::change::{Digest, Name, TableDefinition, VersionId};
 use model::event::{Checkpoint, Position, Timestamp};
@@ -122,6 +122,35 @@ const SELECT: &str = "SELECT v.projection, v.version, v.generation, v.digest, v.
     c.position, c.event_id, c.event_position, c.updated_at \
     FROM fantascope_versions v JOIN fantascope_checkpoints c USING (projection, version, generation) ";
 const ORDER: &str = " ORDER BY v.projection, v.version, v.generation, c.\"partition\"";
+
+impl ReadModel {
+    /// Every version that is not retired, by name, version and generation.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn versions(&self) -> Result<Vec<VersionRecord>, Error> {
+        let mut connection = self.database.read().await?;
+        records(&mut connection, "WHERE v.state <> ?", "retired").await
+    }
+
+    /// The version `id`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownVersion`] if it was never built.
+    pub async fn version(&self, id: &VersionId) -> Result<VersionRecord, Error> {
+        let mut connection = self.database.read().await?;
+        record(&mut connection, id).await
+    }
+
+    /// Every version of one projection that was ever built.
+    ///
+    /// # Errors
+    /// If the database can't be read.
+    pub async fn versions_of(&self, projection: &str) -> Result<Vec<VersionRecord>, Error> {
+        let mut connection = self.database.read().await?;
+        records(&mut connection, "WHERE v.projection = ?", projection).await
+    }
+}
 
 /// The versions that `condition` holds for, of which `value` is the first parameter.
 pub(super) async fn records(

@@ -176,8 +176,8 @@ impl ReadModel {
         };
         self.show(&mut writing, id, &green.tables).await?;
         #[cfg(feature = "fault-injection")]
-        if super::fault::switches_apart() {
-            writing = super::fault::commit_halfway(self, writing).await?;
+        if super::fault_injection::switches_apart() {
+            writing = super::fault_injection::commit_halfway(self, writing).await?;
         }
         point_live(&mut writing, id).await?;
         let operation = NewOperation { from, to: Some(green.digest), position: Some(green.position()), ..operation };

@@ -8,6 +8,7 @@ mod checks;
 mod columns;
 mod complaints;
 mod copy;
+mod error;
 mod expected;
 mod head;
 mod import;
@@ -26,8 +27,9 @@ mod redo;
 mod sqlite;
 mod tuples;
 
-pub use append::{Appended, Error, Expected};
+pub use append::{Appended, Expected};
 pub use copy::{Contents, Copied, CopyFault, Step};
+pub use error::Error;
 pub use head::{Hold, Lineage};
 pub use import::{ImportFault, VersionsAhead};
 pub use open::Store;
