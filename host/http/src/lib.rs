@@ -21,6 +21,7 @@ mod problem;
 mod process;
 mod progress;
 mod projections;
+mod request;
 mod router;
 mod scrape;
 mod serve;

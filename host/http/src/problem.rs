@@ -130,6 +130,8 @@ impl IntoResponse for Problem {
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        // For the id of its request, which is named last.
+        response.extensions_mut().insert(self);
         response
     }
 }

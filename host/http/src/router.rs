@@ -18,7 +18,7 @@ use super::problem::as_problem;
 use super::state::{Api, Shared};
 use super::{
     Code, Problem, append, auth, events, guard, health, live, metrics, operate, operations, plugins, progress,
-    projections, store, tables,
+    projections, request, store, tables,
 };
 
 /// All routes, for a caller that serves them itself.
@@ -102,6 +102,7 @@ pub(super) fn build(api: Api, shutdown: CancellationToken) -> Router {
         .layer(from_fn_with_state(Arc::clone(&shared), guard::keep_other_sites_out))
         .layer(from_fn_with_state(Arc::clone(&shared), metrics::count))
         .layer(map_response(no_sniffing))
+        .layer(from_fn(request::identify))
         .with_state(shared)
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::writing::Writing;
-use super::{Error, ReadModel};
+use crate::control::writing::Writing;
+use crate::{Error, ReadModel};
 
 /// Whether rows and checkpoint are to be committed apart.
 pub(super) fn commits_apart() -> bool {

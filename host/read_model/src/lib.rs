@@ -2,42 +2,25 @@
 //!
 //! Level 2: knows tables, changes and databases; knows no guest and no event store.
 
-mod bulk;
-mod commit;
 mod compare;
-mod ddl;
-mod difference;
+mod control;
 mod error;
 #[cfg(feature = "fault-injection")]
 mod fault_injection;
-mod fits;
-mod hosts;
-mod indexes;
-mod merge;
 mod open;
-mod operations;
-mod pair;
-mod partitions;
-mod plugins;
-mod query;
-mod record;
-mod refused;
 mod rows;
-mod trouble;
-mod versions;
-mod views;
-mod writing;
+mod schema;
 
-pub use commit::{Commit, TableChanges, Writer};
-pub use compare::{Comparison, Presence, RowDifference, Snapshot, TableComparison};
-pub use difference::difference;
+pub use rows::commit::{Commit, TableChanges, Writer};
+pub use compare::snapshot::{Comparison, Presence, RowDifference, Snapshot, TableComparison};
+pub use schema::difference::difference;
 pub use error::Error;
-pub use fits::{Fits, Misfit};
-pub use hosts::{Changes, HostRecord, Identity, Look, Unit};
+pub use schema::fits::{Fits, Misfit};
+pub use control::hosts::{Changes, HostRecord, Identity, Look, Unit};
 pub use open::ReadModel;
-pub use operations::{NewOperation, Operation, Outcome};
-pub use plugins::{SeenFile, Source, UpcasterChange, UpcasterSet};
-pub use query::{Condition, Query, QueryFault, TableRows};
-pub use record::{Promote, State, VersionRecord};
-pub use trouble::Trouble;
-pub use versions::{NewVersion, Prepared};
+pub use control::operations::{NewOperation, Operation, Outcome};
+pub use control::plugins::{SeenFile, Source, UpcasterChange, UpcasterSet};
+pub use rows::query::{Condition, Query, QueryFault, TableRows};
+pub use control::record::{Promote, State, VersionRecord};
+pub use control::trouble::Trouble;
+pub use control::versions::{NewVersion, Prepared};

@@ -197,3 +197,43 @@ fn tests_run_guests_that_are_built_as_users_build_them() {
     assert!(of_users.len() >= 5, "{of_users:?}");
     assert_eq!(profile("xtask/src/guests.rs"), of_users);
 }
+
+/// The files that `page` names: `a/{b,c}.rs` are two.
+fn named_files(page: &str) -> BTreeSet<String> {
+    let quoted = page.split('`').skip(1).step_by(2).filter(|text| text.ends_with(".rs") && text.contains('/'));
+    let mut named = BTreeSet::new();
+    for text in quoted {
+        match text.split_once('{').and_then(|(start, rest)| Some((start, rest.split_once('}')?))) {
+            Some((start, (names, end))) => named.extend(names.split(',').map(|name| format!("{start}{name}{end}"))),
+            None => drop(named.insert(text.to_owned())),
+        }
+    }
+    named.retain(|name| !name.contains('*'));
+    named
+}
+
+/// Files that are not where the map has them, and files that are not on it.
+fn map_faults(page: &str, files: &BTreeSet<String>) -> Vec<String> {
+    let named = named_files(page);
+    let gone = named.difference(files).map(|name| format!("{name} is named, and not there"));
+    let is_missing = |name: &&String| !name.starts_with("program/") && !name.ends_with("/mod.rs");
+    let missing = files.difference(&named).filter(is_missing).map(|name| format!("{name} is not named"));
+    gone.chain(missing).collect()
+}
+
+#[test]
+fn the_map_of_the_code_is_complete() {
+    let mut files = BTreeSet::new();
+    for package in std::fs::read_dir(root().join("host")).unwrap() {
+        let package = package.unwrap();
+        let mut found = Vec::new();
+        read_files(&package.path().join("src"), &format!("{}/", package.file_name().display()), &mut found);
+        files.extend(found.into_iter().map(|file| file.path).filter(|path| !path.ends_with("/lib.rs")));
+    }
+    let page = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    assert_eq!(map_faults(&page, &files), [""; 0]);
+
+    files.insert("store/novelty.rs".to_owned());
+    files.remove("store/head.rs");
+    assert_eq!(map_faults(&page, &files), ["store/head.rs is named, and not there", "store/novelty.rs is not named"]);
+}

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::pair::{Half, KINDS, Pair, find, lacking};
-use super::{Error, ReadModel};
+use crate::compare::pair::{Half, KINDS, Pair, find, lacking};
+use crate::{Error, ReadModel};
 use database::{Session as _, Transaction, query};
 use model::change::{TableDefinition, VersionId};
 use model::event::Position;

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::plugins::remember;
-use super::writing::Writing;
-use super::{Error, ReadModel, SeenFile};
+use crate::control::plugins::remember;
+use crate::control::writing::Writing;
+use crate::{Error, ReadModel, SeenFile};
 use database::{Row, Session, query};
 use model::change::{Digest, VersionId};
 use model::event::{Position, Timestamp};
@@ -220,7 +220,7 @@ impl ReadModel {
 }
 
 /// Notes an operation in the transaction that carries it out.
-pub(super) async fn note(writing: &mut Writing, operation: &NewOperation, outcome: Outcome) -> Result<i64, Error> {
+pub(crate) async fn note(writing: &mut Writing, operation: &NewOperation, outcome: Outcome) -> Result<i64, Error> {
     let now = Timestamp::now().0;
     let id = query(
         "INSERT INTO fantascope_operations (operation, subject, version, generation, actor, started_at, ended_at, \
@@ -250,7 +250,7 @@ pub(super) async fn note(writing: &mut Writing, operation: &NewOperation, outcom
 }
 
 /// Ends what runs on `id`, in the transaction that brings the end.
-pub(super) async fn end_running(
+pub(crate) async fn end_running(
     connection: &mut dyn Session,
     id: &VersionId,
     outcome: Outcome,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::bulk::TableWriter;
-use super::merge::Merged;
-use super::{Error, Prepared, ReadModel};
+use crate::rows::bulk::TableWriter;
+use crate::rows::merge::Merged;
+use crate::{Error, Prepared, ReadModel};
 use database::{Database, Durability, Session, query};
 use model::change::{Changes, Column, Keys, Operation, TableDefinition};
 use model::event::{Checkpoint, Position, Timestamp};
@@ -93,7 +93,7 @@ pub struct Commit {
 /// The one writer of a version's rows.
 #[derive(Debug)]
 pub struct Writer {
-    pub(super) database: Database,
+    pub(crate) database: Database,
     prepared: Prepared,
     /// Where it stands, if the database has lost nothing.
     at: Position,
@@ -136,13 +136,13 @@ impl Writer {
         let merged: Vec<Merged<'_>> = (0..self.tables.len()).map(|table| Merged::of(commits, table)).collect();
         let mut transaction = self.database.begin(Durability::Normal).await?;
         #[cfg(feature = "fault-injection")]
-        if super::fault_injection::commits_apart() {
+        if crate::fault_injection::commits_apart() {
             // The broken variant that the crash tests must catch: rows first, checkpoint later.
             for (table, merged) in self.tables.iter().zip(&merged) {
                 table.write(&mut transaction, merged).await?;
             }
             transaction.commit().await?;
-            super::fault_injection::pause_between().await;
+            crate::fault_injection::pause_between().await;
             transaction = self.database.begin(Durability::Normal).await?;
             self.move_checkpoint(&mut transaction, &checkpoint).await?;
             transaction.commit().await?;
@@ -173,7 +173,7 @@ impl Writer {
         };
         #[cfg(feature = "fault-injection")]
         let fence =
-            if super::fault_injection::is_unfenced() { "epoch >= ? AND position >= 0 * ? AND ? <> ''" } else { FENCE };
+            if crate::fault_injection::is_unfenced() { "epoch >= ? AND position >= 0 * ? AND ? <> ''" } else { FENCE };
         #[cfg(not(feature = "fault-injection"))]
         let fence = FENCE;
         let move_it = query(format!(

@@ -1,7 +1,7 @@
 //! Reading the rows that a batch needs, in one statement per table.
 
-use super::bulk::read;
-use super::{Error, ReadModel};
+use crate::rows::bulk::read;
+use crate::{Error, ReadModel};
 use model::change::{Keys, Rows, TableDefinition, VersionId};
 
 impl ReadModel {

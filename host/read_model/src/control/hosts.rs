@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::record::{checkpoint_of, id_of};
-use super::versions::Prepared;
-use super::writing::CHANGES;
-use super::{Error, ReadModel, Trouble};
+use crate::control::record::{checkpoint_of, id_of};
+use crate::control::versions::Prepared;
+use crate::control::writing::CHANGES;
+use crate::{Error, ReadModel, Trouble};
 use database::{Dialect, Durability, Row, Session, query};
 use model::change::{Digest, VersionId};
 use model::event::{Position, Timestamp};
@@ -296,7 +296,7 @@ impl ReadModel {
 
 /// Takes away from their owners, but for `host`, what they fold: their commits fail from now
 /// on, and they look at what has changed before they go on.
-pub(super) async fn fence_others(session: &mut dyn Session, host: &str) -> Result<(), Error> {
+pub(crate) async fn fence_others(session: &mut dyn Session, host: &str) -> Result<(), Error> {
     query("UPDATE fantascope_checkpoints SET epoch = epoch + 1 WHERE owner IS NULL OR owner <> ?")
         .bind(host.to_owned())
         .execute(session)
@@ -305,7 +305,7 @@ pub(super) async fn fence_others(session: &mut dyn Session, host: &str) -> Resul
 }
 
 /// The last events of all builds that are not retired, where they stand beyond `position`.
-pub(super) async fn last_events_beyond(
+pub(crate) async fn last_events_beyond(
     session: &mut dyn Session,
     position: Position,
 ) -> Result<Vec<(Position, Uuid)>, Error> {
@@ -320,7 +320,7 @@ pub(super) async fn last_events_beyond(
 }
 
 /// Lets whoever folds partitions of `id` look at it anew: the commits of before fail from now on.
-pub(super) async fn recall(session: &mut dyn Session, id: &VersionId) -> Result<(), Error> {
+pub(crate) async fn recall(session: &mut dyn Session, id: &VersionId) -> Result<(), Error> {
     query(
         "UPDATE fantascope_checkpoints SET epoch = epoch + 1 WHERE projection = ? AND version = ? AND generation = ?",
     )

@@ -1,7 +1,7 @@
 //! Statements over many rows, whose values stand in them one after the other: for databases that
 //! take no arrays.
 
-use crate::ddl::{names, physical_table};
+use crate::schema::ddl::{names, physical_table};
 use database::{Dialect, quote};
 use model::change::{Cells, Column, ColumnDefinition, ColumnType, Keys, TableDefinition, VersionId};
 

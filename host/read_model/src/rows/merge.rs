@@ -3,42 +3,42 @@
 
 use hashbrown::HashTable;
 
-use super::{Commit, TableChanges};
+use crate::{Commit, TableChanges};
 use model::change::{Column, Keys, Operation};
 
 /// What is to be written of one table. No key is in it twice.
-pub(super) struct Merged<'a> {
+pub(crate) struct Merged<'a> {
     batches: Vec<&'a TableChanges>,
-    pub(super) puts: Vec<Place>,
-    pub(super) deletes: Vec<Place>,
+    pub(crate) puts: Vec<Place>,
+    pub(crate) deletes: Vec<Place>,
 }
 
 /// Where a changed row stands.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     batch: u32,
     key: u32,
     /// Whether there certainly was no such row before the first of the batches.
-    pub(super) is_new: bool,
+    pub(crate) is_new: bool,
 }
 
 /// A row of columns.
 #[derive(Clone, Copy)]
-pub(super) struct Row<'a> {
-    pub(super) columns: &'a [Column],
-    pub(super) row: usize,
+pub(crate) struct Row<'a> {
+    pub(crate) columns: &'a [Column],
+    pub(crate) row: usize,
 }
 
 impl<'a> Row<'a> {
     /// Its cell in column number `number`.
-    pub(super) fn cell(self, number: usize) -> (&'a Column, usize) {
+    pub(crate) fn cell(self, number: usize) -> (&'a Column, usize) {
         (&self.columns[number], self.row)
     }
 }
 
 impl<'a> Merged<'a> {
     /// What `commits`, which come one after the other, make of table number `table`.
-    pub(super) fn of(commits: &'a [Commit], table: usize) -> Self {
+    pub(crate) fn of(commits: &'a [Commit], table: usize) -> Self {
         let batches: Vec<&TableChanges> =
             commits.iter().filter_map(|commit| commit.tables.get(table).map(|changed| &**changed)).collect();
         let places = places(&batches);
@@ -48,33 +48,33 @@ impl<'a> Merged<'a> {
     }
 
     /// All that is to be written, a row at a time.
-    pub(super) fn one_by_one(&self) -> impl Iterator<Item = Self> {
+    pub(crate) fn one_by_one(&self) -> impl Iterator<Item = Self> {
         let of = |puts: Vec<Place>, deletes: Vec<Place>| Self { batches: self.batches.clone(), puts, deletes };
         let puts = self.puts.iter().map(move |&place| of(vec![place], Vec::new()));
         puts.chain(self.deletes.iter().map(move |&place| of(Vec::new(), vec![place])))
     }
 
     /// How many bytes all of it takes, or some more.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.batches.iter().map(|batch| batch.bytes()).sum()
     }
 
     /// How many bytes the row takes that is put at `place`.
-    pub(super) fn row_bytes(&self, place: Place) -> usize {
+    pub(crate) fn row_bytes(&self, place: Place) -> usize {
         self.batches[place.batch as usize].row_bytes(place.key as usize)
     }
 
-    pub(super) fn keys(&self, place: Place) -> (&'a Keys, usize) {
+    pub(crate) fn keys(&self, place: Place) -> (&'a Keys, usize) {
         (&self.batches[place.batch as usize].keys, place.key as usize)
     }
 
-    pub(super) fn key(&self, place: Place) -> Row<'a> {
+    pub(crate) fn key(&self, place: Place) -> Row<'a> {
         let batch = self.batches[place.batch as usize];
         Row { columns: &batch.keys.columns, row: place.key as usize }
     }
 
     /// The values of a row that is put.
-    pub(super) fn values(&self, place: Place) -> Row<'a> {
+    pub(crate) fn values(&self, place: Place) -> Row<'a> {
         let batch = self.batches[place.batch as usize];
         Row { columns: &batch.changes.columns, row: batch.value_row(place.key as usize) }
     }

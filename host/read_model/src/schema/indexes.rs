@@ -3,9 +3,9 @@
 
 use tokio::task::JoinSet;
 
-use super::ddl::{Index, create_indexes};
-use super::refused::reason;
-use super::{Error, ReadModel};
+use crate::schema::ddl::{Index, create_indexes};
+use crate::rows::refused::reason;
+use crate::{Error, ReadModel};
 use database::{Database, Dialect, Durability, Session, is_data, query};
 use model::change::{TableDefinition, VersionId};
 use model::task::Panic;

@@ -1,14 +1,14 @@
 //! A transaction that changes what all hosts share: one at a time, whoever begins it.
 
-use super::{Error, ReadModel};
+use crate::{Error, ReadModel};
 use database::{Dialect, Durability, Link, Session, Transaction, query};
 
 /// Where PostgreSQL makes changes known.
-pub(super) const CHANGES: &str = "fantascope_changes";
+pub(crate) const CHANGES: &str = "fantascope_changes";
 
 /// A transaction. Dropped without [`Writing::commit`] nothing of it is done.
 #[derive(Debug)]
-pub(super) struct Writing {
+pub(crate) struct Writing {
     transaction: Transaction,
     /// Who writes.
     host: String,
@@ -17,7 +17,7 @@ pub(super) struct Writing {
 impl ReadModel {
     /// Waits for the turn among all hosts, and begins. What is committed raises the revision,
     /// by which the others see that something has changed.
-    pub(super) async fn begin(&self) -> Result<Writing, Error> {
+    pub(crate) async fn begin(&self) -> Result<Writing, Error> {
         let mut transaction = self.database.begin(Durability::Full).await?;
         query("UPDATE fantascope_revision SET revision = revision + 1").execute(&mut transaction).await?;
         if self.dialect().can_notify() {
@@ -42,12 +42,12 @@ impl Session for Writing {
 }
 
 impl Writing {
-    pub(super) fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         self.host.clone()
     }
 
     /// Makes it so, all at once.
-    pub(super) async fn commit(self) -> Result<(), Error> {
+    pub(crate) async fn commit(self) -> Result<(), Error> {
         Ok(self.transaction.commit().await?)
     }
 }

@@ -6,11 +6,11 @@
 //! projection at once by a single RENAME, which the server does whole or not at all. Whoever
 //! comes after a host that was killed in between lets them follow.
 
-use super::ddl::{View, as_of_view, expect_length, physical_table, stable_view};
-use super::record::{record, records};
-use super::versions::{live_version, point_live};
-use super::writing::Writing;
-use super::{Error, ReadModel, State};
+use crate::schema::ddl::{View, as_of_view, expect_length, physical_table, stable_view};
+use crate::control::record::{record, records};
+use crate::control::versions::{live_version, point_live};
+use crate::control::writing::Writing;
+use crate::{Error, ReadModel, State};
 use database::{Durability, Session, is_passing, query, quote};
 use model::change::{Name, TableDefinition, VersionId};
 
@@ -22,7 +22,7 @@ const TRIES: u32 = 5;
 
 impl ReadModel {
     /// Points the stable names at `id`.
-    pub(super) async fn show(
+    pub(crate) async fn show(
         &self,
         writing: &mut Writing,
         id: &VersionId,
@@ -61,7 +61,7 @@ impl ReadModel {
     }
 
     /// Makes the name of its own under which a build of the past is read.
-    pub(super) async fn show_past(&self, writing: &mut Writing, view: &View, projection: &Name) -> Result<(), Error> {
+    pub(crate) async fn show_past(&self, writing: &mut Writing, view: &View, projection: &Name) -> Result<(), Error> {
         refuse_taken(writing, projection, &view.name).await?;
         if self.dialect().has_transactional_ddl() {
             query(view.create()).execute(writing).await?;
@@ -70,7 +70,7 @@ impl ReadModel {
     }
 
     /// Takes `views` away.
-    pub(super) async fn hide(&self, writing: &mut Writing, views: &[String]) -> Result<(), Error> {
+    pub(crate) async fn hide(&self, writing: &mut Writing, views: &[String]) -> Result<(), Error> {
         if self.dialect().has_transactional_ddl() {
             for view in views {
                 query(format!("DROP VIEW IF EXISTS {}", quote(view))).execute(writing).await?;
@@ -82,7 +82,7 @@ impl ReadModel {
     /// Lets tables and views of `projection` follow what is recorded, on MySQL; elsewhere they
     /// changed with it. What is recorded holds: if somebody is in the way of the views, they
     /// follow later, by [`ReadModel::settle_left_over`].
-    pub(super) async fn settle(&self, projection: &Name) {
+    pub(crate) async fn settle(&self, projection: &Name) {
         if self.dialect().has_transactional_ddl() {
             return;
         }
@@ -122,7 +122,7 @@ impl ReadModel {
         }
         let rows = query("SELECT DISTINCT projection FROM fantascope_versions");
         for row in rows.all(&mut self.database.read().await?).await? {
-            self.settle(&super::record::parse_name(&row.get::<String>("projection")?)?).await;
+            self.settle(&crate::control::record::parse_name(&row.get::<String>("projection")?)?).await;
         }
         Ok(())
     }
@@ -246,7 +246,7 @@ async fn replace_with_grants(writing: &mut Writing, view: &View, table: &TableDe
 }
 
 /// Two projections may not meet under one name: `a` with table `b_c`, `a_b` with table `c`.
-pub(super) async fn refuse_taken(session: &mut dyn Session, projection: &Name, name: &str) -> Result<(), Error> {
+pub(crate) async fn refuse_taken(session: &mut dyn Session, projection: &Name, name: &str) -> Result<(), Error> {
     expect_length(session.dialect(), projection, name)?;
     if is_taken(session, name).await? {
         Err(Error::NameTaken { projection: projection.clone(), view: name.to_owned() })
@@ -255,7 +255,7 @@ pub(super) async fn refuse_taken(session: &mut dyn Session, projection: &Name, n
     }
 }
 
-pub(super) async fn is_taken(session: &mut dyn Session, name: &str) -> Result<bool, Error> {
+pub(crate) async fn is_taken(session: &mut dyn Session, name: &str) -> Result<bool, Error> {
     let sql = session.dialect().pick(
         "SELECT count(*) AS n FROM sqlite_schema WHERE name = ? COLLATE NOCASE",
         "SELECT count(*) AS n FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace \

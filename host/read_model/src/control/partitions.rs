@@ -1,10 +1,10 @@
 //! Checkpoints of partitions: cut, put together, set back.
 
-use super::hosts::recall;
-use super::operations::note;
-use super::record::standing;
-use super::versions::{insert_checkpoint, update};
-use super::{Error, NewOperation, Outcome, ReadModel};
+use crate::control::hosts::recall;
+use crate::control::operations::note;
+use crate::control::record::standing;
+use crate::control::versions::{insert_checkpoint, update};
+use crate::{Error, NewOperation, Outcome, ReadModel};
 use database::query;
 use model::change::VersionId;
 use model::event::{Checkpoint, Timestamp};

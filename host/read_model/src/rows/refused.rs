@@ -1,10 +1,10 @@
 //! Rows that the database refuses: which one it is, for a statement writes many.
 
-use super::bulk::TableWriter;
-use super::ddl::{index_name, physical_table};
-use super::fits::{Misfit, place};
-use super::merge::Merged;
-use super::{Error, Writer};
+use crate::rows::bulk::TableWriter;
+use crate::schema::ddl::{index_name, physical_table};
+use crate::schema::fits::{Misfit, place};
+use crate::rows::merge::Merged;
+use crate::{Error, Writer};
 use database::{Durability, is_data};
 use model::change::Name;
 
@@ -13,7 +13,7 @@ const ROWS_MAX: usize = 256;
 
 impl Writer {
     /// What it comes to that `table` does not take `merged`; nothing of that is written.
-    pub(super) async fn refused(&self, table: &TableWriter, merged: &Merged<'_>, fault: sqlx::Error) -> Error {
+    pub(crate) async fn refused(&self, table: &TableWriter, merged: &Merged<'_>, fault: sqlx::Error) -> Error {
         if !is_data(&fault) {
             return Error::Database(fault);
         }
@@ -42,7 +42,7 @@ impl Writer {
 }
 
 /// What the database has against a row, in its own words.
-pub(super) fn reason(fault: &sqlx::Error) -> String {
+pub(crate) fn reason(fault: &sqlx::Error) -> String {
     let Some(told) = fault.as_database_error() else { return fault.to_string() };
     let detail = told.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().and_then(|fault| fault.detail());
     format!("{}{}", told.message(), detail.map_or_else(String::new, |detail| format!(" ({detail})")))

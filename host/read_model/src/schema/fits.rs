@@ -1,9 +1,9 @@
 //! What the columns of a table hold in its database: values are looked at before they are handed
 //! to the writer, so that one that does not fit is found in the batch that it comes from.
 
-use super::ReadModel;
-use super::commit::TableChanges;
-use super::ddl::{MYSQL_DIGITS, indexed_length};
+use crate::ReadModel;
+use crate::rows::commit::TableChanges;
+use crate::schema::ddl::{MYSQL_DIGITS, indexed_length};
 use database::{Database, Dialect};
 use model::change::{Cells, Column, ColumnDefinition, ColumnType, Keys, Operation, TableDefinition};
 use model::event::Timestamp;
@@ -15,8 +15,8 @@ const MYSQL_BEGINS: i64 = -62_135_596_800_000_000;
 const MYSQL_ENDS: i64 = 253_402_300_799_999_999;
 
 /// What a statement has beside its cells, and what goes with each of these, in bytes; at the most.
-pub(super) const STATEMENT_BYTES: usize = 1 << 10;
-pub(super) const CELL_BYTES: usize = 16;
+pub(crate) const STATEMENT_BYTES: usize = 1 << 10;
+pub(crate) const CELL_BYTES: usize = 16;
 
 /// So many characters of a key are shown.
 const SHOWN: usize = 64;
@@ -26,8 +26,8 @@ const SHOWN: usize = 64;
 #[error("{at}: {reason}")]
 pub struct Misfit {
     /// Its table, column and key, as far as they are known.
-    pub(super) at: String,
-    pub(super) reason: String,
+    pub(crate) at: String,
+    pub(crate) reason: String,
 }
 
 /// What the columns of one table hold.
@@ -124,7 +124,7 @@ impl Fits {
 }
 
 /// A table, a column of it if that is known, and key number `key` of `keys`, for people.
-pub(super) fn place(table: &TableDefinition, column: Option<&str>, keys: &Keys, key: usize) -> String {
+pub(crate) fn place(table: &TableDefinition, column: Option<&str>, keys: &Keys, key: usize) -> String {
     let column = column.map_or_else(String::new, |column| format!("column `{column}`, "));
     let cells = keys.columns.iter().zip(table.key()).map(|(cells, column)| {
         let text = match cells.to_json(column.of_type, key) {

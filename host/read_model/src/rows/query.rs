@@ -5,9 +5,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::bulk::cells::{expressions, objects};
-use super::ddl::{names, physical_table};
-use super::{Error, ReadModel};
+use crate::rows::bulk::cells::{expressions, objects};
+use crate::schema::ddl::{names, physical_table};
+use crate::{Error, ReadModel};
 use database::{Dialect, Query as Statement, Value as Bound, date_time, query as statement, quote};
 use model::change::{ColumnDefinition, ColumnType, TableDefinition, VersionId, is_decimal};
 use model::event::Timestamp;

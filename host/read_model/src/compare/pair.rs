@@ -2,42 +2,42 @@
 
 use serde_json::{Map, Value};
 
-use super::bulk::cells::{expressions, objects};
-use super::compare::RowDifference;
-use super::ddl::{names, physical_table};
+use crate::rows::bulk::cells::{expressions, objects};
+use crate::compare::snapshot::RowDifference;
+use crate::schema::ddl::{names, physical_table};
 use database::{Dialect, Row, quote};
 use model::change::{ColumnDefinition, ColumnType, Name, TableDefinition, VersionId};
 
 /// How a row is not the same on both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     OnlyInBlue,
     OnlyInGreen,
     Differs,
 }
 
-pub(super) const KINDS: [Kind; 3] = [Kind::OnlyInBlue, Kind::OnlyInGreen, Kind::Differs];
+pub(crate) const KINDS: [Kind; 3] = [Kind::OnlyInBlue, Kind::OnlyInGreen, Kind::Differs];
 
 /// A table of one side.
-pub(super) struct Half<'a> {
-    pub(super) id: &'a VersionId,
-    pub(super) table: &'a TableDefinition,
+pub(crate) struct Half<'a> {
+    pub(crate) id: &'a VersionId,
+    pub(crate) table: &'a TableDefinition,
 }
 
 impl Half<'_> {
-    pub(super) fn sql(&self) -> String {
+    pub(crate) fn sql(&self) -> String {
         quote(&physical_table(self.id, &self.table.name))
     }
 }
 
 /// A table that both sides have.
-pub(super) struct Pair<'a> {
-    pub(super) blue: Half<'a>,
-    pub(super) green: Half<'a>,
+pub(crate) struct Pair<'a> {
+    pub(crate) blue: Half<'a>,
+    pub(crate) green: Half<'a>,
 }
 
 impl Pair<'_> {
-    pub(super) fn of_other_type(&self) -> Vec<String> {
+    pub(crate) fn of_other_type(&self) -> Vec<String> {
         let columns = self.blue.table.columns.iter();
         let other = columns.filter(|column| {
             column_of(self.green.table, &column.name).is_some_and(|other| other.of_type != column.of_type)
@@ -52,7 +52,7 @@ impl Pair<'_> {
     }
 
     /// Why rows of one side can't be found on the other; the order of the key is no reason.
-    pub(super) fn incomparable(&self) -> Option<String> {
+    pub(crate) fn incomparable(&self) -> Option<String> {
         let (blue, green) = (self.blue.table.key(), self.green.table.key());
         let same = blue.len() == green.len() && blue.iter().all(|column| is_in(column, green));
         (!same).then(|| format!("blue is keyed by {}, green by {}", described(blue), described(green)))
@@ -60,7 +60,7 @@ impl Pair<'_> {
 
     /// Counts the keys that both have, and those of them with other values. It goes
     /// through blue once, in the order of the key, and looks each row up in green.
-    pub(super) fn totals(&self, dialect: Dialect) -> String {
+    pub(crate) fn totals(&self, dialect: Dialect) -> String {
         let (blue, green, key) = (self.blue.sql(), self.green.sql(), self.key());
         let (same, differs) = (self.same(), self.differs(dialect));
         // Without the order, which only a limit makes binding, SQLite goes along whatever
@@ -76,7 +76,7 @@ impl Pair<'_> {
 
     /// The first rows of a kind, as many as a parameter says: the cells of blue, or green, or
     /// both and for each of the common columns whether it differs.
-    pub(super) fn sample(&self, dialect: Dialect, kind: Kind) -> String {
+    pub(crate) fn sample(&self, dialect: Dialect, kind: Kind) -> String {
         let (blue, green) = (self.blue.sql(), self.green.sql());
         let same = self.same();
         let cells = |of: &str, half: &Half<'_>| expressions(dialect, of, &half.table.columns);
@@ -107,7 +107,7 @@ impl Pair<'_> {
     }
 
     /// What the rows of `sample` come to.
-    pub(super) fn differences(&self, kind: Kind, rows: &[Row]) -> sqlx::Result<Vec<RowDifference>> {
+    pub(crate) fn differences(&self, kind: Kind, rows: &[Row]) -> sqlx::Result<Vec<RowDifference>> {
         let (blue, green) = (&self.blue.table.columns, &self.green.table.columns);
         let none = |_: &Row| None;
         let some = |columns: &[ColumnDefinition], first: usize| -> sqlx::Result<Vec<Option<Map<String, Value>>>> {
@@ -184,7 +184,7 @@ fn differs(dialect: Dialect, column: &ColumnDefinition) -> String {
     }
 }
 
-pub(super) fn find<'a>(tables: &'a [TableDefinition], name: &Name) -> Option<&'a TableDefinition> {
+pub(crate) fn find<'a>(tables: &'a [TableDefinition], name: &Name) -> Option<&'a TableDefinition> {
     tables.iter().find(|table| table.name == *name)
 }
 
@@ -198,7 +198,7 @@ fn is_in(column: &ColumnDefinition, columns: &[ColumnDefinition]) -> bool {
 }
 
 /// The columns of `table` that `other` has not.
-pub(super) fn lacking(table: &TableDefinition, other: &TableDefinition) -> Vec<String> {
+pub(crate) fn lacking(table: &TableDefinition, other: &TableDefinition) -> Vec<String> {
     let lacking = table.columns.iter().filter(|column| column_of(other, &column.name).is_none());
     lacking.map(|column| column.name.to_string()).collect()
 }
@@ -217,7 +217,7 @@ fn prefixed<'a>(alias: &str, columns: impl Iterator<Item = &'a Name>) -> String 
 mod tests {
     use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 
-    use super::super::ddl::{create_indexes, create_table};
+    use crate::schema::ddl::{create_indexes, create_table};
     use super::*;
     use database::Flavour;
 

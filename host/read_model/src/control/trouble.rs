@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::writing::CHANGES;
-use super::{Error, ReadModel};
+use crate::control::writing::CHANGES;
+use crate::{Error, ReadModel};
 use database::{Durability, query};
 use model::change::VersionId;
 use model::event::{Position, Timestamp};
@@ -29,7 +29,7 @@ pub struct Trouble {
 
 impl Trouble {
     /// Reads what is recorded. What a newer host has written in another form is trouble too.
-    pub(super) fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_else(|_| Self {
             phase: String::new(),
             code: "unknown".to_owned(),

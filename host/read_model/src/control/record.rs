@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Error, ReadModel};
+use crate::{Error, ReadModel};
 use database::{Row, Session, query};
 use model::change::{Digest, Name, TableDefinition, VersionId};
 use model::event::{Checkpoint, Position, Timestamp};
@@ -45,7 +45,7 @@ pub enum Promote {
 }
 
 impl Promote {
-    pub(super) fn as_sql(self) -> Option<&'static str> {
+    pub(crate) fn as_sql(self) -> Option<&'static str> {
         match self {
             Self::Manual => None,
             Self::Ready => Some("ready"),
@@ -153,7 +153,7 @@ impl ReadModel {
 }
 
 /// The versions that `condition` holds for, of which `value` is the first parameter.
-pub(super) async fn records(
+pub(crate) async fn records(
     connection: &mut dyn Session,
     condition: &'static str,
     value: &str,
@@ -175,14 +175,14 @@ pub(super) async fn records(
 }
 
 /// The version `id`, whose tables are there, and all of which is known.
-pub(super) async fn standing(connection: &mut dyn Session, id: &VersionId) -> Result<VersionRecord, Error> {
+pub(crate) async fn standing(connection: &mut dyn Session, id: &VersionId) -> Result<VersionRecord, Error> {
     let record = record(connection, id).await?;
     record.expect_known()?;
     if record.state == State::Retired { Err(Error::UnknownVersion { id: id.clone() }) } else { Ok(record) }
 }
 
 /// The version `id`.
-pub(super) async fn record(connection: &mut dyn Session, id: &VersionId) -> Result<VersionRecord, Error> {
+pub(crate) async fn record(connection: &mut dyn Session, id: &VersionId) -> Result<VersionRecord, Error> {
     let all = records(connection, "WHERE v.projection = ?", id.projection.as_str()).await?;
     all.into_iter().find(|record| record.id == *id).ok_or_else(|| Error::UnknownVersion { id: id.clone() })
 }
@@ -233,7 +233,7 @@ fn what_is_known(state: &str, tables: &str, promote: Option<&str>) -> (State, Ve
     }
 }
 
-pub(super) fn id_of(row: &Row) -> Result<VersionId, Error> {
+pub(crate) fn id_of(row: &Row) -> Result<VersionId, Error> {
     let projection: String = row.get("projection")?;
     Ok(VersionId {
         projection: parse_name(&projection)?,
@@ -242,11 +242,11 @@ pub(super) fn id_of(row: &Row) -> Result<VersionId, Error> {
     })
 }
 
-pub(super) fn parse_name(name: &str) -> Result<Name, Error> {
+pub(crate) fn parse_name(name: &str) -> Result<Name, Error> {
     name.parse().map_err(|reason: String| Error::Database(sqlx::Error::Decode(reason.into())))
 }
 
-pub(super) fn checkpoint_of(row: &Row) -> Result<Checkpoint, Error> {
+pub(crate) fn checkpoint_of(row: &Row) -> Result<Checkpoint, Error> {
     let event_id = row.get::<Option<Uuid>>("event_id")?;
     let event_position = row.get::<Option<i64>>("event_position")?.map(Position::from_sql);
     Ok(Checkpoint { position: Position::from_sql(row.get("position")?), last_event: event_position.zip(event_id) })

@@ -1,6 +1,6 @@
 //! The SQL that makes tables and views. All dynamic identifiers go through `quote`.
 
-use super::Error;
+use crate::Error;
 use database::{Dialect, Flavour, quote};
 use model::change::{ColumnType, Name, TableDefinition, VersionId};
 use model::event::Position;
@@ -10,20 +10,20 @@ const MYSQL_KEY_BYTES: usize = 3_072;
 const MYSQL_CHARACTER_BYTES: usize = 4;
 
 /// Digits of a decimal before the point and behind it, in MySQL.
-pub(super) const MYSQL_DIGITS: [usize; 2] = [35, 30];
+pub(crate) const MYSQL_DIGITS: [usize; 2] = [35, 30];
 
 /// The table that holds the rows of one version.
-pub(super) fn physical_table(id: &VersionId, table: &Name) -> String {
+pub(crate) fn physical_table(id: &VersionId, table: &Name) -> String {
     format!("{}__{table}__v{}g{}", id.projection, id.version, id.generation)
 }
 
 /// The name that applications query: a view on the live version.
-pub(super) fn stable_view(projection: &Name, table: &Name) -> String {
+pub(crate) fn stable_view(projection: &Name, table: &Name) -> String {
     format!("{projection}_{table}")
 }
 
 /// Refuses a name that the database would cut, or not take at all.
-pub(super) fn expect_length(dialect: Dialect, projection: &Name, name: &str) -> Result<(), Error> {
+pub(crate) fn expect_length(dialect: Dialect, projection: &Name, name: &str) -> Result<(), Error> {
     let most = dialect.pick(usize::MAX, 63, 64 - SUFFIX);
     if name.len() <= most {
         return Ok(());
@@ -35,7 +35,7 @@ pub(super) fn expect_length(dialect: Dialect, projection: &Name, name: &str) -> 
 const SUFFIX: usize = 3;
 
 /// The statement that makes the table.
-pub(super) fn create_table(dialect: Dialect, flavour: Flavour, id: &VersionId, table: &TableDefinition) -> String {
+pub(crate) fn create_table(dialect: Dialect, flavour: Flavour, id: &VersionId, table: &TableDefinition) -> String {
     let columns: Vec<String> = table
         .columns
         .iter()
@@ -61,7 +61,7 @@ pub(super) fn create_table(dialect: Dialect, flavour: Flavour, id: &VersionId, t
 
 /// How many characters, or bytes, MySQL can take in `column` of `table`, if that stands in its key
 /// or an index: all columns of an index share what an index may hold.
-pub(super) fn indexed_length(table: &TableDefinition, column: &Name) -> Option<usize> {
+pub(crate) fn indexed_length(table: &TableDefinition, column: &Name) -> Option<usize> {
     let in_key = table.key().iter().any(|key| key.name == *column);
     let is_indexed = in_key || table.indexes.iter().flatten().any(|name| name == column);
     let widest = table.indexes.iter().map(Vec::len).chain([table.key_columns]).max().unwrap_or(1);
@@ -69,7 +69,7 @@ pub(super) fn indexed_length(table: &TableDefinition, column: &Name) -> Option<u
 }
 
 /// Statements that make those of the table's indexes that are missing.
-pub(super) fn create_indexes(dialect: Dialect, id: &VersionId, table: &TableDefinition) -> Vec<Index> {
+pub(crate) fn create_indexes(dialect: Dialect, id: &VersionId, table: &TableDefinition) -> Vec<Index> {
     let physical = physical_table(id, &table.name);
     let if_missing = if dialect.has_index_if_not_exists() { "IF NOT EXISTS " } else { "" };
     let create = |(number, index): (usize, &Vec<Name>)| {
@@ -81,45 +81,45 @@ pub(super) fn create_indexes(dialect: Dialect, id: &VersionId, table: &TableDefi
 }
 
 /// An index that is made once.
-pub(super) struct Index {
-    pub(super) name: String,
-    pub(super) statement: String,
+pub(crate) struct Index {
+    pub(crate) name: String,
+    pub(crate) statement: String,
 }
 
-pub(super) fn index_name(physical: &str, number: usize) -> String {
+pub(crate) fn index_name(physical: &str, number: usize) -> String {
     format!("{physical}__i{}", number + 1)
 }
 
 /// A view that shows a table.
-pub(super) struct View {
-    pub(super) name: String,
-    pub(super) physical: String,
+pub(crate) struct View {
+    pub(crate) name: String,
+    pub(crate) physical: String,
 }
 
 impl View {
     /// The stable name of `table`, showing `id`.
-    pub(super) fn stable(id: &VersionId, table: &Name) -> Self {
+    pub(crate) fn stable(id: &VersionId, table: &Name) -> Self {
         Self { name: stable_view(&id.projection, table), physical: physical_table(id, table) }
     }
 
-    pub(super) fn create(&self) -> String {
+    pub(crate) fn create(&self) -> String {
         Self::create_named(&quote(&self.name), &self.physical)
     }
 
     /// The same under another name, which is quoted already.
-    pub(super) fn create_named(name: &str, physical: &str) -> String {
+    pub(crate) fn create_named(name: &str, physical: &str) -> String {
         format!("CREATE VIEW {name} AS SELECT * FROM {}", quote(physical))
     }
 }
 
 /// The name of its own under which a build of the past is read.
-pub(super) fn as_of_view(id: &VersionId, table: &Name, position: Position) -> View {
+pub(crate) fn as_of_view(id: &VersionId, table: &Name, position: Position) -> View {
     let name = format!("{}__as_of_{position}__v{}g{}", stable_view(&id.projection, table), id.version, id.generation);
     View { name, physical: physical_table(id, table) }
 }
 
 /// Column names, quoted, with commas between.
-pub(super) fn names<'a>(columns: impl Iterator<Item = &'a Name>) -> String {
+pub(crate) fn names<'a>(columns: impl Iterator<Item = &'a Name>) -> String {
     columns.map(|name| quote(name.as_str())).collect::<Vec<_>>().join(", ")
 }
 

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::ddl::{as_of_view, create_indexes, create_table, expect_length, physical_table, stable_view};
-use super::difference::difference;
-use super::hosts::recall;
-use super::operations::{end_running, note};
-use super::plugins::forget_unused_plugins;
-use super::record::{record, records, standing};
-use super::views::{is_taken, refuse_taken};
-use super::writing::Writing;
-use super::{Error, NewOperation, Outcome, Promote, ReadModel, State};
+use crate::schema::ddl::{as_of_view, create_indexes, create_table, expect_length, physical_table, stable_view};
+use crate::schema::difference::difference;
+use crate::control::hosts::recall;
+use crate::control::operations::{end_running, note};
+use crate::control::plugins::forget_unused_plugins;
+use crate::control::record::{record, records, standing};
+use crate::schema::views::{is_taken, refuse_taken};
+use crate::control::writing::Writing;
+use crate::{Error, NewOperation, Outcome, Promote, ReadModel, State};
 use database::{Durability, Session, Value, query, quote};
 use model::change::{Digest, Manifest, Name, TableDefinition, VersionId};
 use model::event::{Checkpoint, Position, Timestamp};
@@ -176,8 +176,8 @@ impl ReadModel {
         };
         self.show(&mut writing, id, &green.tables).await?;
         #[cfg(feature = "fault-injection")]
-        if super::fault_injection::switches_apart() {
-            writing = super::fault_injection::commit_halfway(self, writing).await?;
+        if crate::fault_injection::switches_apart() {
+            writing = crate::fault_injection::commit_halfway(self, writing).await?;
         }
         point_live(&mut writing, id).await?;
         let operation = NewOperation { from, to: Some(green.digest), position: Some(green.position()), ..operation };
@@ -389,7 +389,7 @@ async fn insert(
     Ok(())
 }
 
-pub(super) async fn insert_checkpoint(
+pub(crate) async fn insert_checkpoint(
     connection: &mut dyn Session,
     id: &VersionId,
     partition: u32,
@@ -413,7 +413,7 @@ pub(super) async fn insert_checkpoint(
 }
 
 /// Sets one column of `id`; `assignment` is `column = ?`.
-pub(super) async fn update(
+pub(crate) async fn update(
     connection: &mut dyn Session,
     id: &VersionId,
     assignment: &'static str,
@@ -435,7 +435,7 @@ async fn set_state(connection: &mut dyn Session, id: &VersionId, state: &'static
     update(connection, id, "state = ?", state).await
 }
 
-pub(super) async fn live_version(connection: &mut dyn Session, projection: &Name) -> Result<Option<VersionId>, Error> {
+pub(crate) async fn live_version(connection: &mut dyn Session, projection: &Name) -> Result<Option<VersionId>, Error> {
     let live = query("SELECT version, generation FROM fantascope_live WHERE projection = ?");
     let Some(row) = live.bind(projection.to_string()).optional(connection).await? else { return Ok(None) };
     let (version, generation) = (row.number("version")?, row.number("generation")?);
@@ -443,7 +443,7 @@ pub(super) async fn live_version(connection: &mut dyn Session, projection: &Name
 }
 
 /// Makes `id` the live version: the pointer, and since when.
-pub(super) async fn point_live(connection: &mut dyn Session, id: &VersionId) -> Result<(), Error> {
+pub(crate) async fn point_live(connection: &mut dyn Session, id: &VersionId) -> Result<(), Error> {
     let now = Timestamp::now().0;
     if let Some(before) = live_version(connection, &id.projection).await?.filter(|before| before != id) {
         update(connection, &before, "live_to = ?", now).await?;

@@ -2,11 +2,11 @@
 
 use uuid::Uuid;
 
-use super::fits::STATEMENT_BYTES;
-use super::hosts::{fence_others, last_events_beyond};
-use super::operations::note;
-use super::writing::Writing;
-use super::{Error, NewOperation, Outcome, ReadModel};
+use crate::schema::fits::STATEMENT_BYTES;
+use crate::control::hosts::{fence_others, last_events_beyond};
+use crate::control::operations::note;
+use crate::control::writing::Writing;
+use crate::{Error, NewOperation, Outcome, ReadModel};
 use database::{Row, Session, query};
 use model::change::Digest;
 use model::event::{Position, Timestamp};
@@ -189,7 +189,7 @@ impl ReadModel {
 }
 
 /// Remembers what is seen under the name of a file.
-pub(super) async fn remember(connection: &mut dyn Session, seen: &SeenFile) -> Result<(), Error> {
+pub(crate) async fn remember(connection: &mut dyn Session, seen: &SeenFile) -> Result<(), Error> {
     let again =
         connection.dialect().on_conflict(&["file".into(), "source".into()], &["digest".into(), "seen_at".into()]);
     query(format!("INSERT INTO fantascope_plugin_files (file, source, digest, seen_at) VALUES (?, ?, ?, ?){again}"))
@@ -217,7 +217,7 @@ async fn sets(connection: &mut dyn Session) -> Result<Vec<UpcasterSet>, Error> {
 }
 
 /// Drops the bytes that nothing runs and no file holds any more, a day after they came.
-pub(super) async fn forget_unused_plugins(connection: &mut dyn Session) -> Result<(), Error> {
+pub(crate) async fn forget_unused_plugins(connection: &mut dyn Session) -> Result<(), Error> {
     let unused = query(
         "SELECT digest FROM fantascope_plugins WHERE admitted_at < ? \
          AND digest NOT IN (SELECT digest FROM fantascope_versions WHERE state <> 'retired') \
