@@ -7,7 +7,7 @@ use super::ddl::{Index, create_indexes};
 use super::refused::reason;
 use super::{Error, ReadModel};
 use crate::change::{TableDefinition, VersionId};
-use crate::database::{Database, Dialect, Durability, Session, is_data, query};
+use crate::database::{Database, Dialect, Durability, Session, is_data, is_made_meanwhile, query};
 use crate::task::Panic;
 
 /// Indexes that are made at once on PostgreSQL: several of the server's processes may sort for an
@@ -56,12 +56,12 @@ impl ReadModel {
 async fn make(database: Database, id: VersionId, index: Index) -> Result<(), Error> {
     let mut transaction = database.begin(Durability::Full).await?;
     let Index { name, statement } = index;
-    let made = query(statement).execute(&mut transaction).await;
-    made.map_err(|fault| match is_data(&fault) {
-        true => Error::IndexRefused { id, index: name, reason: reason(&fault) },
-        false => Error::Database(fault),
-    })?;
-    Ok(transaction.commit().await?)
+    match query(statement).execute(&mut transaction).await {
+        Ok(_) => Ok(transaction.commit().await?),
+        Err(fault) if is_made_meanwhile(&fault) => Ok(()),
+        Err(fault) if is_data(&fault) => Err(Error::IndexRefused { id, index: name, reason: reason(&fault) }),
+        Err(fault) => Err(Error::Database(fault)),
+    }
 }
 
 /// The names of all indexes of a database of MySQL.
