@@ -111,6 +111,17 @@ pub fn is_taken(fault: &sqlx::Error) -> bool {
     fault.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
 }
 
+/// Whether `fault` says that another session has made the index that was to be made: on PostgreSQL
+/// `IF NOT EXISTS` does not see one that is not committed yet, and then meets it in the catalogue.
+#[must_use]
+pub fn is_made_meanwhile(fault: &sqlx::Error) -> bool {
+    let Some(fault) = fault.as_database_error() else { return false };
+    match mysql_number(fault) {
+        Some(number) => number == 1061,
+        None => fault.constraint() == Some("pg_class_relname_nsp_index"),
+    }
+}
+
 /// Whether to try the same again at once may well help: what stood in the way was another
 /// transaction.
 #[must_use]

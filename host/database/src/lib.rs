@@ -28,7 +28,7 @@ pub use address::{Address, without_password};
 pub use cause::{Cause, Refusal};
 pub use connections::Connections;
 pub use dialect::{Dialect, quote};
-pub use fault::{Error, is_data, is_lost, is_passing, is_taken, is_unwritable};
+pub use fault::{Error, is_data, is_lost, is_made_meanwhile, is_passing, is_taken, is_unwritable};
 pub use instant::{PgInstant, date_time, micros};
 pub use migrate::{Concern, Tables};
 pub use mysql::Flavour;

@@ -81,11 +81,12 @@ pub(super) async fn insert_if(
     premises: &Premises,
 ) -> sqlx::Result<Vec<Placed>> {
     let [((of_type, id), base)] = premises.aggregates.as_slice() else { return Ok(Vec::new()) };
+    // As a subquery in FROM the greatest version would be looked for among all of the aggregate.
     let sql = format!(
         "INSERT INTO events ({COLUMNS}) SELECT column1, column2, column3, column4, column5, \
          column6 + CASE WHEN ?3 IS NULL THEN base ELSE 0 END, column7, column8, column9, column10, column11, column12 \
-         FROM (SELECT coalesce(max(aggregate_version), 0) AS base FROM events \
-         WHERE aggregate_type = ?1 AND aggregate_id = ?2) CROSS JOIN (VALUES {}) \
+         FROM (SELECT coalesce((SELECT max(aggregate_version) FROM events \
+         WHERE aggregate_type = ?1 AND aggregate_id = ?2), 0) AS base) CROSS JOIN (VALUES {}) \
          WHERE ?3 IS NULL OR base = ?3 RETURNING position, aggregate_version",
         places(rows.len())
     );
@@ -199,6 +200,53 @@ mod tests {
     use super::*;
 
     const ROW: &str = "7\u{1e}000102030405060708090A0B0C0D0E0F\u{1e}OrderPlaced\u{1e}2\u{1e}Order\u{1e}o-1\u{1e}1\u{1e}-5\u{1e}ann\u{1e}\u{1e}\u{1e}\u{1e}{\"a\": 1}";
+
+    /// What SQLite does to append one event to an aggregate that has so many, in hundreds of the
+    /// instructions of its machine.
+    async fn work_behind(events: u64) -> usize {
+        use std::sync::Arc;
+        use std::sync::atomic::{AtomicUsize, Ordering};
+
+        use sqlx::Connection as _;
+
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.expect("a database");
+        let schema = include_str!("../../../migrations/sqlite/store/0001_events.sql");
+        sqlx::raw_sql(schema).execute(&mut connection).await.expect("tables");
+        let row = |version| NewRow {
+            event_id: uuid::Uuid::from_u128(u128::from(version)),
+            event_type: "Counted",
+            event_version: 1,
+            aggregate_type: "Counter",
+            aggregate_id: "c",
+            aggregate_version: version,
+            event_timestamp: model::event::Timestamp(0),
+            user_id: None,
+            correlation_id: None,
+            causation_id: None,
+            metadata: None,
+            event_data: "{}",
+        };
+        let rows: Vec<NewRow<'_>> = (1..=events).map(row).collect();
+        insert(&mut connection, &rows).await.expect("events");
+        let done = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&done);
+        connection.lock_handle().await.expect("a connection").set_progress_handler(100, move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            true
+        });
+        let base = crate::premises::Base::At(events);
+        let aggregates = vec![(("Counter".to_owned(), "c".to_owned()), base)];
+        let premises = Premises { aggregates, new_ids: Vec::new() };
+        let placed = insert_if(&mut connection, &[row(events + 1)], &premises).await.expect("an answer");
+        assert_eq!(placed.len(), 1, "it is appended");
+        done.load(Ordering::Relaxed)
+    }
+
+    #[tokio::test]
+    async fn an_append_is_as_much_work_however_many_events_its_aggregate_has() {
+        let (few, many) = (work_behind(10).await, work_behind(10_000).await);
+        assert!((1..=few + 3).contains(&many), "{many} hundreds of instructions behind 10,000 events, {few} behind 10");
+    }
 
     #[test]
     fn cuts_a_page_into_columns() {

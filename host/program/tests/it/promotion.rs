@@ -119,6 +119,30 @@ async fn an_operation_tells_which_host_carried_it_out() {
     assert!(operations.iter().all(|operation| operation.host.as_deref() == Some(name.as_str())), "{operations:?}");
 }
 
+/// As happens when a build is handed over at its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn indexes_that_two_hosts_make_at_the_same_time_are_made() {
+    let one = Stage::new().await;
+    one.append(4).await;
+    one.deploy(slides(1, "plain", 0)).await.unwrap();
+    one.reaches("v1", Phase::Following).await;
+    let two = one.beside().await;
+    let (raw, version) = (one.place.raw().await, one.read_model.versions().await.unwrap().remove(0));
+    let drop = "DROP INDEX slides__counts__v1g1__i1";
+    let drop = raw.dialect().pick(drop.to_owned(), drop.to_owned(), format!("{drop} ON slides__counts__v1g1"));
+    for _ in 0..30 {
+        raw.run(&drop).await.unwrap();
+        let make = |stage: &Stage| {
+            let (read_model, version) = (stage.read_model.clone(), version.clone());
+            tokio::spawn(async move { read_model.finish_indexes(&version.id, &version.tables).await })
+        };
+        let making = [make(&one), make(&two)];
+        for made in making {
+            made.await.unwrap().unwrap();
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_build_of_the_past_is_complete_wherever_it_was_folded() {
     let one = Stage::new().await;

@@ -1,11 +1,12 @@
 //! Projections that are rebuilt together read the store together.
 
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
 
-use fantascope::change::Manifest;
-use fantascope::guest::Kind;
+use fantascope::change::{Changes, Keys, Manifest, Rows};
+use fantascope::event::Batch;
+use fantascope::guest::{Fault, Fold, Kind, LogLine};
 use fantascope::limits::Limits;
-use fantascope::projection::{Projections, Resources, Upcasters, sandboxed};
+use fantascope::projection::{Projections, Resources, Start, Upcasters, sandboxed};
 use fantascope::read_model::ReadModel;
 use fantascope::store::{Expected, Store};
 use serde_json::json;
@@ -16,9 +17,32 @@ use crate::stage::slides;
 const EVENTS: usize = 8_000;
 const PROJECTIONS: usize = 4;
 
+/// Begins to fold when all have something to fold, so that none is done before others begin.
+struct Together {
+    guest: Box<dyn Fold>,
+    begin: Option<Arc<Barrier>>,
+}
+
+impl Fold for Together {
+    fn load(&mut self, batch: &Batch) -> Result<Vec<Keys>, Fault> {
+        if let Some(begin) = self.begin.take() {
+            begin.wait();
+        }
+        self.guest.load(batch)
+    }
+
+    fn apply(&mut self, existing: &[Rows]) -> Result<Vec<Changes>, Fault> {
+        self.guest.apply(existing)
+    }
+
+    fn take_lines(&mut self) -> Vec<LogLine> {
+        self.guest.take_lines()
+    }
+}
+
 /// Pages that are read to build four projections, with so many bytes to keep pages in.
 async fn pages_read(shared_pages_bytes_max: usize) -> u64 {
-    // The first must not be done before the others begin: it waits for each of its commits.
+    // They stay close together: each waits for each of its commits.
     let waiting_rows_bytes_max = 1;
     let place = Place::with(Limits {
         batch_events_max: 50,
@@ -43,10 +67,14 @@ async fn pages_read(shared_pages_bytes_max: usize) -> u64 {
         limits: place.limits.clone(),
         poll: std::time::Duration::from_millis(5),
     });
+    let begin = Arc::new(Barrier::new(PROJECTIONS));
     for number in 0..PROJECTIONS {
         let manifest = Manifest { name: format!("slides_{number}").parse().unwrap(), ..(*plugin.manifest).clone() };
         let digest = guest::digest(b"any");
-        projections.start(Arc::new(manifest), digest, sandboxed(plugin.clone())).await.unwrap();
+        let (start, begin) = (sandboxed(plugin.clone()), Arc::clone(&begin));
+        let start: Start =
+            Arc::new(move || Ok(Box::new(Together { guest: start()?, begin: Some(Arc::clone(&begin)) })));
+        projections.start(Arc::new(manifest), digest, start).await.unwrap();
     }
     projections.caught_up().await;
     for status in projections.board().statuses(store.head()) {

@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use crate::schema::ddl::{Index, create_indexes};
 use crate::rows::refused::reason;
 use crate::{Error, ReadModel};
-use database::{Database, Dialect, Durability, Session, is_data, query};
+use database::{Database, Dialect, Durability, Session, is_data, is_made_meanwhile, query};
 use model::change::{TableDefinition, VersionId};
 use model::task::Panic;
 
@@ -55,12 +55,12 @@ impl ReadModel {
 async fn make(database: Database, id: VersionId, index: Index) -> Result<(), Error> {
     let mut transaction = database.begin(Durability::Full).await?;
     let Index { name, statement } = index;
-    let made = query(statement).execute(&mut transaction).await;
-    made.map_err(|fault| match is_data(&fault) {
-        true => Error::IndexRefused { id, index: name, reason: reason(&fault) },
-        false => Error::Database(fault),
-    })?;
-    Ok(transaction.commit().await?)
+    match query(statement).execute(&mut transaction).await {
+        Ok(_) => Ok(transaction.commit().await?),
+        Err(fault) if is_made_meanwhile(&fault) => Ok(()),
+        Err(fault) if is_data(&fault) => Err(Error::IndexRefused { id, index: name, reason: reason(&fault) }),
+        Err(fault) => Err(Error::Database(fault)),
+    }
 }
 
 /// The names of all indexes of a database of MySQL.
