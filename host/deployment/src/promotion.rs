@@ -1,16 +1,14 @@
 //! Versions that have caught up are promoted by the host itself, as their policy says.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::deployments::{POLICY, PROMOTION};
-use super::{Deployments, Fault, Keep};
-use model::change::{Label, VersionId};
-use model::event::Timestamp;
-use projection::Status;
+use super::{Deployments, Fault};
+use model::change::VersionId;
 use read_model::{NewOperation, Outcome, Promote, State, VersionRecord};
 
 /// How often it looks whether something is to be retired. It looks at what is in memory.

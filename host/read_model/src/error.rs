@@ -1,7 +1,7 @@
 //! What can go wrong with read models.
 
-use crate::schema::fits::Misfit;
 use crate::rows::refused::reason;
+use crate::schema::fits::Misfit;
 use database::{is_data, is_lost, is_unwritable};
 use model::change::{Name, VersionId};
 use model::task::Panic;

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::rows::bulk::cells::{expressions, objects};
 use crate::compare::snapshot::RowDifference;
+use crate::rows::bulk::cells::{expressions, objects};
 use crate::schema::ddl::{names, physical_table};
 use database::{Dialect, Row, quote};
 use model::change::{ColumnDefinition, ColumnType, Name, TableDefinition, VersionId};
@@ -217,8 +217,8 @@ fn prefixed<'a>(alias: &str, columns: impl Iterator<Item = &'a Name>) -> String 
 mod tests {
     use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 
-    use crate::schema::ddl::{create_indexes, create_table};
     use super::*;
+    use crate::schema::ddl::{create_indexes, create_table};
     use database::Flavour;
 
     #[tokio::test]

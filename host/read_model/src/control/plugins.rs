@@ -2,10 +2,10 @@
 
 use uuid::Uuid;
 
-use crate::schema::fits::STATEMENT_BYTES;
 use crate::control::hosts::{fence_others, last_events_beyond};
 use crate::control::operations::note;
 use crate::control::writing::Writing;
+use crate::schema::fits::STATEMENT_BYTES;
 use crate::{Error, NewOperation, Outcome, ReadModel};
 use database::{Row, Session, query};
 use model::change::Digest;

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::schema::ddl::{as_of_view, create_indexes, create_table, expect_length, physical_table, stable_view};
-use crate::schema::difference::difference;
 use crate::control::hosts::recall;
 use crate::control::operations::{end_running, note};
 use crate::control::plugins::forget_unused_plugins;
 use crate::control::record::{record, records, standing};
-use crate::schema::views::{is_taken, refuse_taken};
 use crate::control::writing::Writing;
+use crate::schema::ddl::{as_of_view, create_indexes, create_table, expect_length, physical_table, stable_view};
+use crate::schema::difference::difference;
+use crate::schema::views::{is_taken, refuse_taken};
 use crate::{Error, NewOperation, Outcome, Promote, ReadModel, State};
 use database::{Durability, Session, Value, query, quote};
 use model::change::{Digest, Manifest, Name, TableDefinition, VersionId};

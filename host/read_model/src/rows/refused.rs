@@ -1,9 +1,9 @@
 //! Rows that the database refuses: which one it is, for a statement writes many.
 
 use crate::rows::bulk::TableWriter;
+use crate::rows::merge::Merged;
 use crate::schema::ddl::{index_name, physical_table};
 use crate::schema::fits::{Misfit, place};
-use crate::rows::merge::Merged;
 use crate::{Error, Writer};
 use database::{Durability, is_data};
 use model::change::Name;

@@ -3,8 +3,8 @@
 
 use tokio::task::JoinSet;
 
-use crate::schema::ddl::{Index, create_indexes};
 use crate::rows::refused::reason;
+use crate::schema::ddl::{Index, create_indexes};
 use crate::{Error, ReadModel};
 use database::{Database, Dialect, Durability, Session, is_data, is_made_meanwhile, query};
 use model::change::{TableDefinition, VersionId};

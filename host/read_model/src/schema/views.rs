@@ -6,10 +6,10 @@
 //! projection at once by a single RENAME, which the server does whole or not at all. Whoever
 //! comes after a host that was killed in between lets them follow.
 
-use crate::schema::ddl::{View, as_of_view, expect_length, physical_table, stable_view};
 use crate::control::record::{record, records};
 use crate::control::versions::{live_version, point_live};
 use crate::control::writing::Writing;
+use crate::schema::ddl::{View, as_of_view, expect_length, physical_table, stable_view};
 use crate::{Error, ReadModel, State};
 use database::{Durability, Session, is_passing, query, quote};
 use model::change::{Name, TableDefinition, VersionId};

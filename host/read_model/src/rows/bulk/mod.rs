@@ -1,6 +1,6 @@
 //! Rows in bulk: read and written in a few statements, as each database does it best.
 
-pub(super) mod cells;
+pub(crate) mod cells;
 mod mysql;
 mod packed;
 mod postgres;
@@ -8,4 +8,4 @@ mod sqlite;
 mod statements;
 mod table;
 
-pub(super) use table::{TableWriter, read};
+pub(crate) use table::{TableWriter, read};

@@ -7,9 +7,9 @@ use time::PrimitiveDateTime;
 
 use super::cells::{expressions, push_mysql};
 use super::statements::{Statements, keys_as_json};
+use crate::rows::merge::{Merged, Row};
 use crate::schema::ddl::physical_table;
 use crate::schema::fits::{CELL_BYTES, STATEMENT_BYTES};
-use crate::rows::merge::{Merged, Row};
 use database::{Database, Dialect, Flavour, date_time, pieces_within, quote};
 use model::change::{Cells, Column, ColumnType, Keys, TableDefinition, VersionId};
 

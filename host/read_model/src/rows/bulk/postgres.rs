@@ -7,8 +7,8 @@ use sqlx::postgres::{PgArgumentBuffer, PgCopyIn, PgTypeInfo};
 use sqlx::{AssertSqlSafe, Encode, PgConnection, Postgres, Row as _, Type};
 
 use super::cells::push_postgres;
-use crate::schema::ddl::{names, physical_table};
 use crate::rows::merge::{Merged, Place, Row};
+use crate::schema::ddl::{names, physical_table};
 use database::{Dialect, PgInstant, quote};
 use model::change::{Cells, Column, ColumnDefinition, ColumnType, Keys, TableDefinition, VersionId};
 

@@ -6,8 +6,8 @@ use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
 
 use super::packed::{decode, expressions};
 use super::statements::{Statements, keys_as_json};
-use crate::schema::ddl::physical_table;
 use crate::rows::merge::{Merged, Row};
+use crate::schema::ddl::physical_table;
 use database::{pieces, quote};
 use model::change::{Cells, Column, Keys, TableDefinition, VersionId};
 

@@ -2,8 +2,8 @@
 
 use super::statements::Statements;
 use super::{mysql, postgres, sqlite};
-use crate::schema::fits::STATEMENT_BYTES;
 use crate::rows::merge::Merged;
+use crate::schema::fits::STATEMENT_BYTES;
 use database::{Database, Dialect, Link, Session};
 use model::change::{Keys, Rows, TableDefinition, VersionId};
 
