@@ -92,3 +92,25 @@ async fn no_answer_invites_other_origins() {
     assert!(!answer.headers.contains_key("access-control-allow-origin"));
     assert_eq!(answer.headers["x-content-type-options"], "nosniff");
 }
+
+#[tokio::test]
+async fn answers_and_problems_bear_the_id_of_their_request() {
+    let host = Host::new(|_| {}).await;
+    for path in ["/v1/events", "/v1/nothing", "/livez"] {
+        let asked = request("GET", path).header("x-request-id", "from-the-caller.7");
+        let answer = host.send(asked.body(Body::empty()).expect("a request")).await;
+        assert_eq!(answer.headers["x-request-id"], "from-the-caller.7", "{path}");
+    }
+    let asked = request("GET", "/v1/nothing").header("x-request-id", "from-the-caller.7");
+    let problem = host.send(asked.body(Body::empty()).expect("a request")).await.problem(404, "unknown_route");
+    assert_eq!(problem["request_id"], "from-the-caller.7");
+    // What is not fit for a line of the log is not taken; others get one each.
+    let asked = request("GET", "/v1/nothing").header("x-request-id", "two words");
+    let one = host.send(asked.body(Body::empty()).expect("a request")).await;
+    let other = host.get("/v1/nothing").await;
+    for answer in [&one, &other] {
+        let id = answer.headers["x-request-id"].to_str().expect("ASCII");
+        assert!(id.len() == 32 && answer.problem(404, "unknown_route")["request_id"] == id, "{}", answer.text);
+    }
+    assert_ne!(one.headers["x-request-id"], other.headers["x-request-id"]);
+}
