@@ -191,14 +191,11 @@ async fn the_head_forgets_what_mariadb_forgets() {
         let open = in_flight(&forgetful.raw, "in flight").await;
         let insert = async || _ = insert_one(&forgetful.raw, "lost").await;
         commit_without_disk(&forgetful.raw, insert).await;
-        // So few looks that the server has no time to bring it to disk by itself.
-        let mut head = Position::START;
-        while head < Position(1) {
-            head = forgetful.store.refresh_head().await.unwrap();
-        }
+        // One look, and no time for the server to bring it to disk by itself.
+        let head = forgetful.store.refresh_head().await.unwrap();
         forgetful.kill().await;
         drop(open);
-        assert_eq!(head, Position(1), "the head has passed what is in flight");
+        assert!(head <= Position(1), "the head has passed what is in flight: {head}");
         if seen(&forgetful.raw).await == 1 {
             forgot = Some(forgetful);
             break;

@@ -1,7 +1,7 @@
 //! What `ARCHITECTURE.md` promises of the sources, kept by reading them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Names that say nothing.
 const EMPTY_NAMES: &[&str] = &["utils", "util", "common", "helpers", "helper", "manager", "misc"];
@@ -98,6 +98,12 @@ fn read_files(folder: &Path, below: &str, files: &mut Vec<File>) {
     }
 }
 
+/// The host's crates: the name of each, and its folder.
+fn packages() -> Vec<(String, PathBuf)> {
+    let entries = std::fs::read_dir(root().join("host")).unwrap().map(|entry| entry.unwrap());
+    entries.map(|entry| (entry.file_name().into_string().unwrap(), entry.path())).collect()
+}
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
 }
@@ -105,9 +111,8 @@ fn root() -> &'static Path {
 #[test]
 fn the_sources_keep_what_was_promised() {
     let mut files = Vec::new();
-    for package in std::fs::read_dir(root().join("host")).unwrap() {
-        let package = package.unwrap();
-        read_files(&package.path().join("src"), &format!("{}/src/", package.file_name().display()), &mut files);
+    for (name, folder) in packages() {
+        read_files(&folder.join("src"), &format!("{name}/src/"), &mut files);
     }
     assert!(files.len() > 50, "{} files are not all", files.len());
     let faults = faults(&files);
@@ -224,10 +229,9 @@ fn map_faults(page: &str, files: &BTreeSet<String>) -> Vec<String> {
 #[test]
 fn the_map_of_the_code_is_complete() {
     let mut files = BTreeSet::new();
-    for package in std::fs::read_dir(root().join("host")).unwrap() {
-        let package = package.unwrap();
+    for (name, folder) in packages() {
         let mut found = Vec::new();
-        read_files(&package.path().join("src"), &format!("{}/", package.file_name().display()), &mut found);
+        read_files(&folder.join("src"), &format!("{name}/"), &mut found);
         files.extend(found.into_iter().map(|file| file.path).filter(|path| !path.ends_with("/lib.rs")));
     }
     let page = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
@@ -236,4 +240,35 @@ fn the_map_of_the_code_is_complete() {
     files.insert("store/novelty.rs".to_owned());
     files.remove("store/head.rs");
     assert_eq!(map_faults(&page, &files), ["store/head.rs is named, and not there", "store/novelty.rs is not named"]);
+}
+
+/// Dependencies of `manifest` that neither `sources` nor, if they are for tests, `tests` name.
+fn unused(manifest: &str, sources: &str, tests: &str) -> Vec<String> {
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let listed = |table: &str| manifest.get(table).and_then(|table| table.as_table()).into_iter().flatten();
+    let is_named = |name: &str, code: &str| {
+        let name = name.replace('-', "_");
+        code.contains(&format!("{name}::")) || code.contains(&format!("use {name};"))
+    };
+    let own = listed("dependencies").filter(|(name, _)| !is_named(name, sources)).map(|(name, _)| name.clone());
+    let of_tests = listed("dev-dependencies").filter(|(name, _)| !is_named(name, sources) && !is_named(name, tests));
+    own.chain(of_tests.map(|(name, _)| name.clone())).collect()
+}
+
+#[test]
+fn no_crate_depends_on_what_it_does_not_use() {
+    for (name, folder) in packages() {
+        let code = |folders: &[&str]| {
+            let mut files = Vec::new();
+            for below in folders.iter().map(|below| folder.join(below)).filter(|below| below.is_dir()) {
+                read_files(&below, "", &mut files);
+            }
+            files.iter().map(File::code).collect::<String>()
+        };
+        let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        assert_eq!(unused(&manifest, &code(&["src"]), &code(&["tests", "benches"])), [""; 0], "{name}");
+    }
+    let manifest =
+        "[dependencies]\nused-here.workspace = true\nidle = '1'\n[dev-dependencies]\ntried = '1'\nlazy = '1'";
+    assert_eq!(unused(manifest, "use used_here::A;", "tried::b()"), ["idle", "lazy"]);
 }
