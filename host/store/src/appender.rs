@@ -155,7 +155,11 @@ impl Appender {
             Err(Failure::Before(fault)) if is_lost(&fault) => Err(Failure::Before(fault)),
             Err(Failure::Unknown(fault)) => Err(Failure::Unknown(fault)),
             // What stands in the way is named by whoever looks.
-            Ok(None) | Err(_) => self.write_by_looking(requests, deadline).await,
+            Err(Failure::Before(fault)) => {
+                tracing::debug!("an append by one statement failed, and is looked into: {fault}");
+                self.write_by_looking(requests, deadline).await
+            }
+            Ok(None) => self.write_by_looking(requests, deadline).await,
         };
         if matches!(written, Err(Failure::Unknown(_))) && requests.iter_mut().all(Request::doubt) {
             // Their events have ids, by which it is found out whether it is done.

@@ -88,11 +88,20 @@ pub(super) async fn insert_if(
          FROM (SELECT coalesce((SELECT max(aggregate_version) FROM events \
          WHERE aggregate_type = ?1 AND aggregate_id = ?2), 0) AS base) CROSS JOIN (VALUES {}) \
          WHERE ?3 IS NULL OR base = ?3 RETURNING position, aggregate_version",
-        places(rows.len())
+        numbered_places(4, rows.len())
     );
     let query = sqlx::query_as(AssertSqlSafe(sql)).bind(of_type.clone()).bind(id.clone()).bind(base.as_sql());
     let placed = bound!(query, rows).fetch_all(connection).await?;
     Ok(placed.into_iter().map(Placed::from_sql).collect())
+}
+
+/// Places of `rows`, from number `first` on: numbered ones and others must not be mixed, for sqlx
+/// counts the others by themselves.
+fn numbered_places(first: usize, rows: usize) -> String {
+    let place = |number: usize| format!("?{number}");
+    let row = |row: usize| (0..COLUMN_COUNT).map(|column| place(first + row * COLUMN_COUNT + column)).collect();
+    let rows = (0..rows).map(row).map(|row: Vec<String>| format!("({})", row.join(",")));
+    rows.collect::<Vec<String>>().join(",")
 }
 
 fn places(rows: usize) -> String {
