@@ -17,16 +17,22 @@ use crate::stage::slides;
 const EVENTS: usize = 8_000;
 const PROJECTIONS: usize = 4;
 
-/// Begins to fold when all have something to fold, so that none is done before others begin.
+/// Of the batches of each so many are folded by all at the same time, so that none is left behind
+/// however busy the machine is.
+const IN_STEP: usize = 120;
+
+/// Folds a batch when all have one to fold.
 struct Together {
     guest: Box<dyn Fold>,
-    begin: Option<Arc<Barrier>>,
+    all_are_here: Arc<Barrier>,
+    batches: usize,
 }
 
 impl Fold for Together {
     fn load(&mut self, batch: &Batch) -> Result<Vec<Keys>, Fault> {
-        if let Some(begin) = self.begin.take() {
-            begin.wait();
+        if self.batches < IN_STEP {
+            self.all_are_here.wait();
+            self.batches += 1;
         }
         self.guest.load(batch)
     }
@@ -67,13 +73,14 @@ async fn pages_read(shared_pages_bytes_max: usize) -> u64 {
         limits: place.limits.clone(),
         poll: std::time::Duration::from_millis(5),
     });
-    let begin = Arc::new(Barrier::new(PROJECTIONS));
+    let all_are_here = Arc::new(Barrier::new(PROJECTIONS));
     for number in 0..PROJECTIONS {
         let manifest = Manifest { name: format!("slides_{number}").parse().unwrap(), ..(*plugin.manifest).clone() };
         let digest = guest::digest(b"any");
-        let (start, begin) = (sandboxed(plugin.clone()), Arc::clone(&begin));
-        let start: Start =
-            Arc::new(move || Ok(Box::new(Together { guest: start()?, begin: Some(Arc::clone(&begin)) })));
+        let (start, all_are_here) = (sandboxed(plugin.clone()), Arc::clone(&all_are_here));
+        let start: Start = Arc::new(move || {
+            Ok(Box::new(Together { guest: start()?, all_are_here: Arc::clone(&all_are_here), batches: 0 }))
+        });
         projections.start(Arc::new(manifest), digest, start).await.unwrap();
     }
     projections.caught_up().await;
